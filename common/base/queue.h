@@ -25,6 +25,15 @@ class BoundedQueue {
     items_.push_back(std::move(item));
     return true;
   }
+  // Waits for room; false only when closed, and the item is untouched then.
+  bool PushWaiting(T&& item) {
+    absl::MutexLock lock(&mutex_);
+    auto room = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return closed_ || items_.size() < capacity_; };
+    mutex_.Await(absl::Condition(&room));
+    if (closed_) return false;
+    items_.push_back(std::move(item));
+    return true;
+  }
   // Drops the oldest item when full. False only when closed.
   bool PushEvicting(T&& item) {
     absl::MutexLock lock(&mutex_);

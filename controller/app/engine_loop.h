@@ -1,0 +1,88 @@
+// EngineLoop: the engine thread and the store thread. Inputs are handled in batches; the records of a batch
+// go to the store thread, which commits what has gathered as one group and only then carries out the intents
+// and tells those who wait: persist before acting. A commit that fails ends the process.
+//
+// Owned by main. Post may be called by any thread. The Rim's methods are called by the store thread and must
+// be quick.
+#pragma once
+#include <atomic>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "common/base/clock.h"
+#include "common/base/queue.h"
+#include "common/base/thread.h"
+#include "controller/app/input_queue.h"
+#include "controller/engine/engine.h"
+#include "controller/engine/log_store.h"
+
+namespace quell::app {
+
+// Carries out what was decided, after its commit. Entities are copies as they stood when it was decided.
+class Rim {
+ public:
+  virtual ~Rim() = default;
+  virtual void Send(const v1::CommandEntry& command) = 0;
+  virtual void Cancel(const std::string& command, const std::string& host_id) = 0;
+  virtual void Send(const v1::Notice& notice) = 0;
+  virtual void Start(const v1::Watch& watch) = 0;
+  virtual void Stop(const std::string& watch) = 0;
+  virtual void Reply(const engine::Answer& answer) = 0;
+  virtual void HeadMoved(const engine::LogHead& head) = 0;
+};
+
+class EngineLoop {
+ public:
+  EngineLoop(engine::LogStore& store, Clock& clock, engine::State state, Rim& rim);
+  ~EngineLoop();
+
+  // Handles these first inputs (the start record, the configuration) and the outstanding intents, then starts
+  // the threads.
+  void Start(std::vector<EngineInput> first);
+  bool Post(InputClass input_class, EngineInput input) { return inputs_.Post(input_class, std::move(input)); }
+  // Takes no more input, handles and commits what waits, writes a snapshot. Idempotent.
+  void Stop();
+
+  Micros now() const { return now_.load(std::memory_order_relaxed); }  // engine time of the newest batch
+  const InputQueue& inputs() const { return inputs_; }
+  uint64_t commits() const { return commits_.load(std::memory_order_relaxed); }
+
+ private:
+  using Effect = std::variant<v1::CommandEntry, engine::CancelCommand, v1::Notice, engine::StartWatch,
+                              engine::StopWatch, engine::Answer>;
+  struct Job {
+    engine::CommitGroup group;
+    std::vector<Effect> effects;
+    std::vector<std::function<void()>> committed;
+    std::unique_ptr<v1::Snapshot> snapshot;
+    std::string digest;
+  };
+
+  void RunEngine();
+  void RunStore();
+  void HandleInto(EngineInput input, Micros now, Job& job);
+  void Resolve(std::vector<engine::Intent> intents, Job& job);
+  void MaybeSnapshot(Job& job, bool at_stop);
+  void Commit(std::vector<Job> jobs);
+  void Carry(const Effect& effect);
+
+  engine::LogStore& store_;
+  Clock& clock_;
+  EngineClock engine_clock_;
+  engine::Engine engine_;
+  Rim& rim_;
+  InputQueue inputs_;
+  BoundedQueue<Job> jobs_{256};  // full: the engine waits, and inputs gather in their own bounded queues
+  std::atomic<Micros> now_{0};
+  std::atomic<uint64_t> commits_{0};
+  uint64_t records_since_snapshot_ = 0;
+  Micros last_snapshot_ = 0;
+  NamedThread store_thread_;
+  NamedThread engine_thread_;
+};
+
+}  // namespace quell::app
