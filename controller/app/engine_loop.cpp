@@ -25,14 +25,23 @@ Overloaded(Ts...) -> Overloaded<Ts...>;
 }  // namespace
 
 EngineLoop::EngineLoop(engine::LogStore& store, Clock& clock, engine::State state, Rim& rim)
-    : store_(store), clock_(clock), engine_clock_(clock, state.time), engine_(std::move(state)), rim_(rim) {}
+    : store_(store), engine_clock_(clock, state.time), engine_(std::move(state)), rim_(rim) {}
 
 EngineLoop::~EngineLoop() { Stop(); }
 
+Micros EngineLoop::Now() { return Now(nullptr); }
+
+// A jump is taken by the engine thread alone, so that none is lost to a reader.
+Micros EngineLoop::Now(Micros* jump) {
+  absl::MutexLock lock(&clock_mutex_);
+  const Micros now = engine_clock_.Now();
+  if (jump != nullptr) *jump = engine_clock_.TakeJump();
+  return now;
+}
+
 void EngineLoop::Start(std::vector<EngineInput> first) {
   Job job;
-  const Micros now = engine_clock_.Now();
-  now_ = now;
+  const Micros now = Now();
   last_snapshot_ = now;
   for (EngineInput& input : first) HandleInto(std::move(input), now, job);
   Resolve(engine_.Outstanding(now), job);
@@ -54,14 +63,13 @@ void EngineLoop::RunEngine() {
   bool last = false;
   while (!last) {
     const Micros due = engine_.NextDeadline();
-    const Micros wait =
-        due == 0 ? kLongestWait : std::clamp<Micros>(due - engine_clock_.Now(), 0, kLongestWait);
+    const Micros wait = due == 0 ? kLongestWait : std::clamp<Micros>(due - Now(), 0, kLongestWait);
     std::vector<EngineInput> batch = inputs_.Take(kBatch, absl::Microseconds(wait));
     last = inputs_.closed() && batch.empty();
-    const Micros now = engine_clock_.Now();
-    now_ = now;
+    Micros jump = 0;
+    const Micros now = Now(&jump);
     Job job;
-    if (const Micros jump = engine_clock_.TakeJump(); jump != 0) {
+    if (jump != 0) {
       EngineInput input;
       input.source = "app";
       input.payload.mutable_clock_jump()->set_by_us(jump);
@@ -74,7 +82,7 @@ void EngineLoop::RunEngine() {
       input.payload.mutable_time_passed();
       HandleInto(std::move(input), now, job);
     }
-    MaybeSnapshot(job, last);
+    MaybeSnapshot(job, now, last);
     if (job.group.records.empty() && job.group.rule_states.empty() && job.effects.empty() &&
         job.committed.empty() && job.snapshot == nullptr) {
       continue;
@@ -115,15 +123,15 @@ void EngineLoop::Resolve(std::vector<engine::Intent> intents, Job& job) {
   }
 }
 
-void EngineLoop::MaybeSnapshot(Job& job, bool at_stop) {
+void EngineLoop::MaybeSnapshot(Job& job, Micros now, bool at_stop) {
   if (records_since_snapshot_ == 0) return;
   const bool due =
-      records_since_snapshot_ >= kSnapshotRecords || now_ - last_snapshot_ >= kSnapshotEvery || at_stop;
+      records_since_snapshot_ >= kSnapshotRecords || now - last_snapshot_ >= kSnapshotEvery || at_stop;
   if (!due) return;
   job.snapshot = std::make_unique<v1::Snapshot>(engine::ToSnapshot(engine_.state()));
   job.digest = engine::Digest(engine_.state());
   records_since_snapshot_ = 0;
-  last_snapshot_ = now_;
+  last_snapshot_ = now;
 }
 
 void EngineLoop::RunStore() {

@@ -47,7 +47,8 @@ class EngineLoop {
   // Takes no more input, handles and commits what waits, writes a snapshot. Idempotent.
   void Stop();
 
-  Micros now() const { return now_.load(std::memory_order_relaxed); }  // engine time of the newest batch
+  // Engine time now. Any thread; never goes back, over all threads.
+  Micros Now();
   const InputQueue& inputs() const { return inputs_; }
   uint64_t commits() const { return commits_.load(std::memory_order_relaxed); }
 
@@ -62,22 +63,22 @@ class EngineLoop {
     std::string digest;
   };
 
+  Micros Now(Micros* jump);
   void RunEngine();
   void RunStore();
   void HandleInto(EngineInput input, Micros now, Job& job);
   void Resolve(std::vector<engine::Intent> intents, Job& job);
-  void MaybeSnapshot(Job& job, bool at_stop);
+  void MaybeSnapshot(Job& job, Micros now, bool at_stop);
   void Commit(std::vector<Job> jobs);
   void Carry(const Effect& effect);
 
   engine::LogStore& store_;
-  Clock& clock_;
-  EngineClock engine_clock_;
+  absl::Mutex clock_mutex_;
+  EngineClock engine_clock_ ABSL_GUARDED_BY(clock_mutex_);
   engine::Engine engine_;
   Rim& rim_;
   InputQueue inputs_;
   BoundedQueue<Job> jobs_{256};  // full: the engine waits, and inputs gather in their own bounded queues
-  std::atomic<Micros> now_{0};
   std::atomic<uint64_t> commits_{0};
   uint64_t records_since_snapshot_ = 0;
   Micros last_snapshot_ = 0;
