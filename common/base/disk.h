@@ -64,14 +64,18 @@ class MemoryDisk final : public Disk {
   struct Content {
     std::string data;
     uint64_t synced = 0;
+    uint64_t inode = 0;  // tells a file from another of the same name; 0: never opened
   };
   std::map<std::string, Content>& files() { return files_; }
   absl::Status Enter(std::string_view operation, std::string_view path);
 
  private:
+  friend class MemoryAppendFile;
   std::map<std::string, Content> files_;
   Fault fault_;
   uint64_t operations_ = 0;
+  uint64_t last_inode_ = 0;
+  uint64_t crashes_ = 0;
 };
 
 }  // namespace quell
