@@ -103,6 +103,9 @@ constexpr AppRow kEnvFields[] = {
     {"node_version", [](v1::Pm2App& a, const Scalar& v) { a.set_node_version(AsText(v)); }},
     {"pm_exec_path", [](v1::Pm2App& a, const Scalar& v) { a.set_exec_path(AsText(v, kMaxPathBytes)); }},
     {"pm_cwd", [](v1::Pm2App& a, const Scalar& v) { a.set_cwd(AsText(v, kMaxPathBytes)); }},
+    {"pm_out_log_path", [](v1::Pm2App& a, const Scalar& v) { a.set_out_log_path(AsText(v, kMaxPathBytes)); }},
+    {"pm_err_log_path", [](v1::Pm2App& a, const Scalar& v) { a.set_err_log_path(AsText(v, kMaxPathBytes)); }},
+    {"kill_timeout", [](v1::Pm2App& a, const Scalar& v) { a.set_kill_timeout_ms(AsInt(v)); }},
     {"pmx_module", [](v1::Pm2App& a, const Scalar& v) { a.set_module(AsBool(v, Is(v))); }},
 };
 

@@ -30,7 +30,8 @@ namespace quell {
 namespace {
 
 constexpr size_t kErrorOutputLimit = 4096;
-constexpr int kReportFd = 3;  // where the child says why exec failed; closed by a successful exec
+constexpr int kPassedFd = 3;
+constexpr int kReportFd = 4;  // where the child says why exec failed; closed by a successful exec
 
 struct Pipe {
   UniqueFd read;
@@ -100,15 +101,21 @@ void ResetSignals() {
   for (int s = 1; s < NSIG; ++s) signal(s, SIG_DFL);
 }
 
-// Descriptors 0-2 as planned, the report on 3, nothing else. The sources are first moved out of the way of
-// the targets.
+// Descriptors 0-2 as planned, the passed one on 3, the report on 4, nothing else. The sources are first moved
+// out of the way of the targets.
 bool ArrangeDescriptors(const ChildPlan& plan) {
   const int input = fcntl(plan.input, F_DUPFD_CLOEXEC, 10);
   const int output = fcntl(plan.output, F_DUPFD_CLOEXEC, 10);
   const int error_output = fcntl(plan.error_output, F_DUPFD_CLOEXEC, 10);
   const int report = fcntl(plan.report, F_DUPFD_CLOEXEC, 10);
   if (input < 0 || output < 0 || error_output < 0 || report < 0) return false;
+  const int passed = plan.options->pass_fd < 0 ? -1 : fcntl(plan.options->pass_fd, F_DUPFD_CLOEXEC, 10);
   if (dup3(report, kReportFd, O_CLOEXEC) < 0) return false;
+  if (plan.options->pass_fd < 0) {
+    close(kPassedFd);
+  } else if (passed < 0 || dup2(passed, kPassedFd) < 0) {
+    return false;
+  }
   if (dup2(input, 0) < 0 || dup2(output, 1) < 0 || dup2(error_output, 2) < 0) return false;
   return syscall(SYS_close_range, kReportFd + 1, ~0U, 0) == 0;
 }

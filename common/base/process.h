@@ -26,6 +26,7 @@ struct SpawnOptions {
   uint64_t memory_limit = 256ull << 20;  // RLIMIT_AS; 0: none
   uint32_t open_files = 64;
   Micros deadline = 5 * kSecond;  // from the start; past it: SIGKILL to its process group
+  int pass_fd = -1;               // becomes its descriptor 3; stays the caller's to close
 };
 
 struct ExitStatus {
