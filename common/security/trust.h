@@ -18,6 +18,10 @@ absl::StatusOr<v1::TrustBundle> OpenTrustBundle(std::string_view signed_bytes, s
 std::string SignTrustBundle(const v1::TrustBundle& bundle,
                             const class SigningKey& root);  // SignedTrustBundle bytes
 
+// Whether a verified bundle may take the place of the one held: same installation, higher serial, least epoch
+// not lower. Each refusal has its own sentence.
+absl::Status MayReplace(const v1::TrustBundle& held, const v1::TrustBundle& offered);
+
 // The raw public key of a command (log) key by id; NotFound names the id.
 absl::StatusOr<std::string> CommandKey(const v1::TrustBundle& bundle, std::string_view key_id);
 absl::StatusOr<std::string> LogKey(const v1::TrustBundle& bundle, std::string_view key_id);

@@ -1,0 +1,125 @@
+#include "common/security/pki_command.h"
+
+#include <map>
+
+#include "absl/strings/numbers.h"
+#include "common/security/pki.h"
+
+namespace quell::security {
+namespace {
+
+constexpr char kUsage[] =
+    "usage: quell-controller pki init --dir D (--dns NAME | --address IP)... [--agent HOST]...\n"
+    "                                 [--agent-days N] [--passphrase-file F]\n"
+    "       quell-controller pki issue-agent --dir D --agent HOST [--agent-days N]\n";
+constexpr int kMostDays = 825;
+
+struct Flags {
+  std::map<std::string, std::vector<std::string>> values;
+
+  std::string One(const std::string& name) const {
+    const auto found = values.find(name);
+    return found == values.end() ? "" : found->second.back();
+  }
+  std::vector<std::string> All(const std::string& name) const {
+    const auto found = values.find(name);
+    return found == values.end() ? std::vector<std::string>{} : found->second;
+  }
+};
+
+// False, with one line on `err`, at the first word that is not understood.
+bool ParseFlags(const std::vector<std::string>& args, const std::vector<std::string>& known, Flags& flags,
+                std::ostream& err) {
+  for (size_t i = 1; i < args.size(); i += 2) {
+    bool is_known = false;
+    for (const auto& name : known) is_known = is_known || args[i] == name;
+    if (!is_known || i + 1 >= args.size()) {
+      err << "quell-controller pki: " << (is_known ? "this option needs a value: " : "no such option: ")
+          << args[i] << "\n"
+          << kUsage;
+      return false;
+    }
+    flags.values[args[i]].push_back(args[i + 1]);
+  }
+  return true;
+}
+
+// Days as a life; 30 when not given; -1 when it is no number from 1 to 825.
+Micros Life(const Flags& flags, std::ostream& err) {
+  const std::string text = flags.One("--agent-days");
+  if (text.empty()) return 30 * kDay;
+  int days = 0;
+  if (absl::SimpleAtoi(text, &days) && days >= 1 && days <= kMostDays) return days * kDay;
+  err << "quell-controller pki: --agent-days must be a number from 1 to " << kMostDays << "\n";
+  return -1;
+}
+
+int Failed(const absl::Status& status, std::ostream& err) {
+  err << "quell-controller pki: " << status.message() << "\n";
+  return status.code() == absl::StatusCode::kInvalidArgument ? 2 : 1;
+}
+
+void PrintAgent(const IssuedAgent& agent, std::ostream& out) {
+  out << "agent " << agent.name << " " << agent.id << " " << agent.directory << "\n";
+}
+
+int Init(const Flags& flags, Micros life, std::ostream& out, std::ostream& err, Micros wall_now) {
+  PkiOptions options;
+  options.directory = flags.One("--dir");
+  options.dns = flags.All("--dns");
+  options.addresses = flags.All("--address");
+  options.agents = flags.All("--agent");
+  options.agent_life = life;
+  options.now = wall_now;
+  if (const std::string file = flags.One("--passphrase-file"); !file.empty()) {
+    auto passphrase = ReadSecretFile(file);
+    if (!passphrase.ok()) return Failed(passphrase.status(), err);
+    std::string line = passphrase->Reveal().substr(0, passphrase->Reveal().find('\n'));
+    if (line.size() < 8) {
+      err << "quell-controller pki: the passphrase in " << file << " is shorter than 8 bytes\n";
+      return 2;
+    }
+    options.passphrase = Secret(std::move(line));
+  }
+  const auto made = InitPki(options);
+  if (!made.ok()) return Failed(made.status(), err);
+  out << "installation " << made->installation << "\ncontroller " << made->controller_id << "\npin "
+      << made->pin << "\n";
+  for (const auto& agent : made->agents) PrintAgent(agent, out);
+  if (options.passphrase.empty())
+    err << "The trust root's and the CAs' keys are not encrypted; give --passphrase-file to encrypt them.\n";
+  err << "Move trust-root.key, controllers-ca.key and responders-ca.key off this machine: nothing that runs "
+         "needs them.\n"
+      << "Agents' certificates end after " << life / kDay
+      << " days and do not renew themselves; issue new ones before that.\n";
+  return 0;
+}
+
+}  // namespace
+
+int RunPkiCommand(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,
+                  Micros wall_now) {
+  const std::string verb = args.empty() ? "" : args[0];
+  const bool init = verb == "init";
+  if (!init && verb != "issue-agent") {
+    err << kUsage;
+    return 2;
+  }
+  Flags flags;
+  std::vector<std::string> known = {"--dir", "--agent", "--agent-days"};
+  if (init) known.insert(known.end(), {"--dns", "--address", "--passphrase-file"});
+  if (!ParseFlags(args, known, flags, err)) return 2;
+  const Micros life = Life(flags, err);
+  if (life < 0) return 2;
+  if (init) return Init(flags, life, out, err, wall_now);
+  if (flags.One("--dir").empty() || flags.All("--agent").size() != 1) {
+    err << kUsage;
+    return 2;
+  }
+  const auto agent = IssueAgent(flags.One("--dir"), flags.One("--agent"), life, wall_now);
+  if (!agent.ok()) return Failed(agent.status(), err);
+  PrintAgent(*agent, out);
+  return 0;
+}
+
+}  // namespace quell::security
