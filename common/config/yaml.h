@@ -1,6 +1,7 @@
 // Strict YAML: one pass over a file that gathers every mistake with file:line:column (1-based) and loads
 // nothing halfway. Unknown and duplicate keys, aliases, anchors, tags and several documents in one file are
-// refused; a scalar is taken by the type that is asked for (`NO` is a string). At most 1 MiB and 32 levels.
+// refused; a scalar is taken by the type that is asked for (`NO` is a string). At most 1 MiB, 32 levels and
+// 200,000 values; the first 500 mistakes are kept.
 // Values; one thread per Problems.
 //
 //   Problems problems;
@@ -63,14 +64,16 @@ class YamlNode {
   Mistake At(std::string message) const;
 };
 
-// A syntax error is one mistake and ends this file's list. Returns a null node then.
+// A syntax error is one mistake and ends this file's list: the answer is then a null node without a place, of
+// which a MapReader misses nothing. An empty file is a null node at 1:1.
 YamlNode ParseYaml(std::string_view file, std::string_view text, Problems& problems);
 // Reads and parses; an unreadable file is a mistake at 1:1.
 YamlNode ParseYamlFile(const std::string& path, Problems& problems);
 
 inline constexpr bool kRequired = true;
 
-// Reads one map. Each getter reports a wrong type at its place and leaves *out alone then.
+// Reads one map; an empty value counts as an absent one. Each getter reports a wrong type at its place and
+// leaves *out alone then. `node` must outlive the reader; `what` names the map in messages.
 class MapReader {
  public:
   MapReader(const YamlNode& node, Problems& problems, std::string_view what);
@@ -97,6 +100,9 @@ class MapReader {
   const YamlNode& node() const { return node_; }
 
  private:
+  const YamlNode* Typed(std::string_view key, YamlNode::Kind kind, bool required);
+  void WrongValue(const YamlNode& value, std::string_view key, std::string_view needed);
+
   const YamlNode& node_;
   Problems& problems_;
   std::string what_;

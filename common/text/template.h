@@ -14,8 +14,7 @@ namespace quell::text {
 class Template {
  public:
   static absl::StatusOr<Template> Parse(std::string_view source);
-  // `value` as Go prints a float64: shortest round trip, exponent form below 1e-4 and from 1e21 … see
-  // FormatValue.
+  // `value` as FormatValue prints it.
   std::string Expand(const Labels& labels, double value) const;
   bool constant() const;
 
@@ -27,10 +26,9 @@ class Template {
   std::vector<Part> parts_;
 };
 
-// Shortest round-trip digits; exponent form when the decimal exponent is < -4 or >= 21 (Go's %v of a
-// float64): 100000, 1e+06 is how templates print it: exponent form from 21 applies to %v with shortest 'g'
-// and Prometheus' templates use exponent >= 6 only through %g. Reference: the design's promql notes,
-// point 24.
+// A value as Prometheus' templates print one (Go's %v of a float64): the shortest digits that read back as
+// the same number; the exponent form, with two exponent digits at least, when the decimal exponent is below
+// -4 or from 6 on: 100000, 1e+06, 1.234567e+06, 0.0001, 1e-05; NaN, +Inf, -Inf.
 std::string FormatValue(double v);
 
 }  // namespace quell::text
