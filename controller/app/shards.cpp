@@ -1,0 +1,182 @@
+#include "controller/app/shards.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/hash/hash.h"
+#include "absl/strings/str_cat.h"
+#include "controller/promql/source.h"
+
+namespace quell::app {
+namespace {
+
+constexpr absl::Duration kPartTimeout = absl::Seconds(2);
+constexpr size_t kMostSamplesPerRead = 5'000'000;
+
+}  // namespace
+
+// One source over all shards. Each part is copied out by its own thread; a part that does not answer makes
+// the whole reading invalid, for rules are never evaluated on a part.
+class Shards::Fan final : public promql::SeriesSource {
+ public:
+  explicit Fan(std::vector<std::unique_ptr<ShardThread>>& threads) : threads_(threads) {}
+
+  bool Select(const series::Matchers& matchers, Micros from, Micros to, series::Read read,
+              const series::Visit& visit) const override {
+    for (auto& thread : threads_) {
+      Copied copied;
+      const bool ran = thread->RunAndWait(
+          [&](rules::Shard& shard, Micros) {
+            shard.source().Select(
+                matchers, from, to, read, [&](const Labels& labels, std::span<const Sample> samples) {
+                  copied.count += samples.size();
+                  copied.series.emplace_back(labels, std::vector<Sample>(samples.begin(), samples.end()));
+                  return copied.count <= kMostSamplesPerRead;
+                });
+          },
+          kPartTimeout);
+      if (!ran || copied.count > kMostSamplesPerRead) {
+        complete_ = false;
+        return false;
+      }
+      for (const auto& [labels, samples] : copied.series) {
+        if (!visit(labels, samples)) return false;
+      }
+    }
+    return true;
+  }
+  bool complete() const { return complete_; }
+
+ private:
+  struct Copied {
+    std::vector<std::pair<Labels, std::vector<Sample>>> series;
+    size_t count = 0;
+  };
+  std::vector<std::unique_ptr<ShardThread>>& threads_;
+  mutable bool complete_ = true;
+};
+
+Shards::Shards(size_t count, std::shared_ptr<const rules::RuleSet> rules, NowFunction now, PostFunction post)
+    : now_(std::move(now)) {
+  for (size_t i = 0; i < count; ++i) {
+    threads_.push_back(std::make_unique<ShardThread>(
+        absl::StrCat("shard-", i), std::make_unique<rules::Shard>(rules, rules::ShardOptions{}), now_, post,
+        [](rules::Shard& shard, Micros at) { shard.Tick(at); }));
+  }
+  auto global = std::make_unique<rules::GlobalRules>(rules, promql::EvalOptions{},
+                                                     [this](std::string_view name) { return HostOf(name); });
+  global_ = std::make_unique<RuleThread<rules::GlobalRules>>(
+      "global-rules", std::move(global), now_, post,
+      [this](rules::GlobalRules& subject, Micros at) { GlobalTick(subject, at); });
+}
+
+Shards::~Shards() { Stop(); }
+
+void Shards::Restore(const std::vector<v1::RuleState>& states, const std::vector<rules::HostInfo>& hosts,
+                     Micros now) {
+  std::map<ShardThread*, std::vector<v1::RuleState>> parts;
+  std::vector<v1::RuleState> global;
+  for (const v1::RuleState& state : states) {
+    (state.host_id().empty() ? global : parts[&Of(state.host_id())]).push_back(state);
+  }
+  for (auto& [thread, part] : parts) thread->subject().Restore(part, now);
+  global_->subject().Restore(global, now);
+  for (const rules::HostInfo& host : hosts) {
+    Of(host.id).subject().HostAbsent(host, now);
+    NoteHost(host.id, host.name);
+  }
+}
+
+void Shards::Start() {
+  for (auto& thread : threads_) thread->Start();
+  global_->Start();
+}
+
+void Shards::Stop() {
+  global_->Stop();  // first: it waits for the others
+  for (auto& thread : threads_) thread->Stop();
+}
+
+ShardThread& Shards::Of(const std::string& host_id) {
+  return *threads_[absl::Hash<std::string>{}(host_id) % threads_.size()];
+}
+
+void Shards::NoteHost(const std::string& host_id, const std::string& name) {
+  absl::MutexLock lock(&names_mutex_);
+  ids_by_name_[name] = host_id;
+}
+
+std::string Shards::HostOf(std::string_view instance) const {
+  absl::MutexLock lock(&names_mutex_);
+  auto found = ids_by_name_.find(instance);
+  return found == ids_by_name_.end() ? "" : found->second;
+}
+
+void Shards::SetWatch(const v1::Watch& watch) {
+  if (watch.host_id().empty()) {
+    global_->Submit([watch](rules::GlobalRules& global, Micros now) { global.SetWatch(watch, now); });
+    return;
+  }
+  Of(watch.host_id()).Submit([watch](rules::Shard& shard, Micros now) { shard.SetWatch(watch, now); });
+}
+
+void Shards::EndWatch(const std::string& id) {
+  global_->Submit([id](rules::GlobalRules& global, Micros) { global.EndWatch(id); });
+  for (auto& thread : threads_) {
+    thread->Submit([id](rules::Shard& shard, Micros) { shard.EndWatch(id); });
+  }
+}
+
+absl::StatusOr<promql::Value> Shards::Query(const promql::Expr& expr, Micros at) {
+  Fan fan(threads_);
+  auto value = promql::Evaluate(expr, at, fan);
+  if (!fan.complete())
+    return absl::UnavailableError("not every shard answered in time; ask again or for less");
+  return value;
+}
+
+absl::StatusOr<promql::Value> Shards::QueryRange(const promql::Expr& expr, Micros from, Micros to,
+                                                 Micros step) {
+  Fan fan(threads_);
+  auto value = promql::EvaluateRange(expr, from, to, step, fan);
+  if (!fan.complete())
+    return absl::UnavailableError("not every shard answered in time; ask again or for less");
+  return value;
+}
+
+void Shards::GlobalTick(rules::GlobalRules& global, Micros now) {
+  bool complete = true;
+  Micros newest_loss = 0;
+  for (auto& thread : threads_) {
+    bool known = false;
+    Micros loss = 0;
+    const bool ran = thread->RunAndWait(
+        [&](rules::Shard& shard, Micros at) {
+          known = shard.AllKnown(at);
+          loss = shard.NewestLoss();
+        },
+        kPartTimeout);
+    complete = complete && ran && known;
+    newest_loss = std::max(newest_loss, loss);
+  }
+  Fan fan(threads_);
+  global.Tick(now, fan, complete, newest_loss);
+}
+
+std::vector<rules::ShardStats> Shards::Stats() {
+  std::vector<rules::ShardStats> all;
+  for (auto& thread : threads_) {
+    rules::ShardStats stats;
+    if (thread->RunAndWait([&](rules::Shard& shard, Micros) { stats = shard.stats(); }, kPartTimeout))
+      all.push_back(stats);
+  }
+  return all;
+}
+
+uint64_t Shards::shed() const {
+  uint64_t all = 0;
+  for (const auto& thread : threads_) all += thread->shed();
+  return all;
+}
+
+}  // namespace quell::app

@@ -1,0 +1,56 @@
+// Shards: all shard threads, the global rules' thread, and reading over all of them. Owned by main; any
+// thread may call but for Restore and Start.
+#pragma once
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "common/base/thread.h"
+#include "controller/app/rule_thread.h"
+#include "controller/promql/evaluate.h"
+#include "controller/rules/global.h"
+#include "controller/rules/shard.h"
+
+namespace quell::app {
+
+using ShardThread = RuleThread<rules::Shard>;
+
+class Shards {
+ public:
+  Shards(size_t count, std::shared_ptr<const rules::RuleSet> rules, NowFunction now, PostFunction post);
+  ~Shards();
+  // What the log knew: rule states, and hosts that have been here before. Before Start.
+  void Restore(const std::vector<v1::RuleState>& states, const std::vector<rules::HostInfo>& hosts,
+               Micros now);
+  void Start();
+  void Stop();
+
+  ShardThread& Of(const std::string& host_id);
+  void NoteHost(const std::string& host_id, const std::string& name);
+  void SetWatch(const v1::Watch& watch);
+  void EndWatch(const std::string& id);
+
+  // At one time over all shards; Unavailable when one of them does not answer.
+  absl::StatusOr<promql::Value> Query(const promql::Expr& expr, Micros at);
+  absl::StatusOr<promql::Value> QueryRange(const promql::Expr& expr, Micros from, Micros to, Micros step);
+
+  std::vector<rules::ShardStats> Stats();
+  uint64_t shed() const;
+
+ private:
+  class Fan;
+  void GlobalTick(rules::GlobalRules& global, Micros now);
+  std::string HostOf(std::string_view instance) const;
+
+  const NowFunction now_;
+  std::vector<std::unique_ptr<ShardThread>> threads_;
+  mutable absl::Mutex names_mutex_;
+  std::map<std::string, std::string, std::less<>> ids_by_name_ ABSL_GUARDED_BY(names_mutex_);
+  std::unique_ptr<RuleThread<rules::GlobalRules>> global_;
+};
+
+}  // namespace quell::app
