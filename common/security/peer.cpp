@@ -167,7 +167,8 @@ absl::StatusOr<Peer> PeerFromCertificate(std::string_view leaf_pem, const v1::Tr
 absl::Status IsAllowed(const Peer& peer, std::string_view role, const v1::TrustBundle& bundle,
                        Micros wall_now) {
   if (peer.role != role)
-    return Refuse(absl::StrCat("the peer is a ", peer.role, ", and a ", View(role), " is needed here"));
+    return Refuse(
+        absl::StrCat("the peer has the role ", peer.role, "; here the role ", View(role), " is needed"));
   if (std::find(bundle.revoked().begin(), bundle.revoked().end(), peer.id) != bundle.revoked().end())
     return Refuse(absl::StrCat("the ", peer.role, " ", peer.id, " is revoked"));
   if (peer.not_after <= wall_now)
