@@ -122,7 +122,7 @@ class Builder final : public YAML::EventHandler {
   }
   void CheckKey(Frame& frame, const YamlNode& key) {
     if (key.kind != YamlNode::Kind::kScalar) {
-      problems_.Add(key.At("a key must be a text; put null and the like in quotes"));
+      problems_.Add(key.At("a key must be a text, followed by a colon and its value"));
       return;
     }
     const auto [it, added] = frame.lines.emplace(key.scalar, key.line);
@@ -170,12 +170,17 @@ YamlNode ParseYaml(std::string_view file, std::string_view text, Problems& probl
     problems.Add(*std::move(mistake));
     return {};
   }
-  Builder builder(file, problems);
+  Problems found;
+  Builder builder(file, found);
   try {
-    std::istringstream stream{std::string(text)};
+    // yaml-cpp ends a quoted text that nobody closed at the file's last line break; a comment after it makes
+    // that the mistake it is.
+    std::istringstream stream(
+        absl::StrCat(absl::string_view(text.data(), text.size()), text.ends_with('\n') ? "#" : "\n#"));
     YAML::Parser parser(stream);
     bool any = false;
     while (parser.HandleNextDocument(builder)) any = true;
+    for (const Mistake& mistake : found.mistakes()) problems.Add(mistake);
     if (any) return builder.TakeRoot();
     YamlNode empty;
     empty.file = name;
