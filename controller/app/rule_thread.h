@@ -132,9 +132,13 @@ class RuleThread {
     found_.push_back(std::move(input));
   }
 
+  static InputClass ClassOf(const EngineInput& input) {
+    return input.payload.has_host_edge() ? InputClass::kLiveness : InputClass::kSignal;
+  }
+
   bool Deliver() {
     size_t sent = 0;
-    while (sent < found_.size() && post_(InputClass::kSignal, found_[sent])) ++sent;
+    while (sent < found_.size() && post_(ClassOf(found_[sent]), found_[sent])) ++sent;
     found_.erase(found_.begin(), found_.begin() + static_cast<std::ptrdiff_t>(sent));
     return found_.empty();
   }

@@ -26,8 +26,8 @@ class Shards::Fan final : public promql::SeriesSource {
     for (auto& thread : threads_) {
       Copied copied;
       const bool ran = thread->RunAndWait(
-          [&](rules::Shard& shard, Micros) {
-            shard.source().Select(
+          [&](HostShard& shard, Micros) {
+            shard.rules().source().Select(
                 matchers, from, to, read, [&](const Labels& labels, std::span<const Sample> samples) {
                   copied.count += samples.size();
                   copied.series.emplace_back(labels, std::vector<Sample>(samples.begin(), samples.end()));
@@ -56,12 +56,13 @@ class Shards::Fan final : public promql::SeriesSource {
   mutable bool complete_ = true;
 };
 
-Shards::Shards(size_t count, std::shared_ptr<const rules::RuleSet> rules, NowFunction now, PostFunction post)
+Shards::Shards(size_t count, std::shared_ptr<const rules::RuleSet> rules, fleet::Liveness::Options liveness,
+               NowFunction now, PostFunction post)
     : now_(std::move(now)) {
   for (size_t i = 0; i < count; ++i) {
     threads_.push_back(std::make_unique<ShardThread>(
-        absl::StrCat("shard-", i), std::make_unique<rules::Shard>(rules, rules::ShardOptions{}), now_, post,
-        [](rules::Shard& shard, Micros at) { shard.Tick(at); }));
+        absl::StrCat("shard-", i), std::make_unique<HostShard>(rules, rules::ShardOptions{}, liveness), now_,
+        post, [](HostShard& shard, Micros at) { shard.Tick(at); }));
   }
   auto global = std::make_unique<rules::GlobalRules>(rules, promql::EvalOptions{},
                                                      [this](std::string_view name) { return HostOf(name); });
@@ -72,18 +73,18 @@ Shards::Shards(size_t count, std::shared_ptr<const rules::RuleSet> rules, NowFun
 
 Shards::~Shards() { Stop(); }
 
-void Shards::Restore(const std::vector<v1::RuleState>& states, const std::vector<rules::HostInfo>& hosts,
+void Shards::Restore(const std::vector<v1::RuleState>& states, const std::map<std::string, v1::Host>& hosts,
                      Micros now) {
   std::map<ShardThread*, std::vector<v1::RuleState>> parts;
   std::vector<v1::RuleState> global;
   for (const v1::RuleState& state : states) {
     (state.host_id().empty() ? global : parts[&Of(state.host_id())]).push_back(state);
   }
-  for (auto& [thread, part] : parts) thread->subject().Restore(part, now);
+  for (auto& [thread, part] : parts) thread->subject().rules().Restore(part, now);
   global_->subject().Restore(global, now);
-  for (const rules::HostInfo& host : hosts) {
-    Of(host.id).subject().HostAbsent(host, now);
-    NoteHost(host.id, host.name);
+  for (const auto& [id, host] : hosts) {
+    Of(id).subject().Restore(host, now);
+    NoteHost(id, host.name());
   }
 }
 
@@ -117,13 +118,13 @@ void Shards::SetWatch(const v1::Watch& watch) {
     global_->Submit([watch](rules::GlobalRules& global, Micros now) { global.SetWatch(watch, now); });
     return;
   }
-  Of(watch.host_id()).Submit([watch](rules::Shard& shard, Micros now) { shard.SetWatch(watch, now); });
+  Of(watch.host_id()).Submit([watch](HostShard& shard, Micros now) { shard.rules().SetWatch(watch, now); });
 }
 
 void Shards::EndWatch(const std::string& id) {
   global_->Submit([id](rules::GlobalRules& global, Micros) { global.EndWatch(id); });
   for (auto& thread : threads_) {
-    thread->Submit([id](rules::Shard& shard, Micros) { shard.EndWatch(id); });
+    thread->Submit([id](HostShard& shard, Micros) { shard.rules().EndWatch(id); });
   }
 }
 
@@ -151,9 +152,9 @@ void Shards::GlobalTick(rules::GlobalRules& global, Micros now) {
     bool known = false;
     Micros loss = 0;
     const bool ran = thread->RunAndWait(
-        [&](rules::Shard& shard, Micros at) {
-          known = shard.AllKnown(at);
-          loss = shard.NewestLoss();
+        [&](HostShard& shard, Micros at) {
+          known = shard.rules().AllKnown(at);
+          loss = shard.rules().NewestLoss();
         },
         kPartTimeout);
     complete = complete && ran && known;
@@ -167,7 +168,7 @@ std::vector<rules::ShardStats> Shards::Stats() {
   std::vector<rules::ShardStats> all;
   for (auto& thread : threads_) {
     rules::ShardStats stats;
-    if (thread->RunAndWait([&](rules::Shard& shard, Micros) { stats = shard.stats(); }, kPartTimeout))
+    if (thread->RunAndWait([&](HostShard& shard, Micros) { stats = shard.rules().stats(); }, kPartTimeout))
       all.push_back(stats);
   }
   return all;

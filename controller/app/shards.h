@@ -10,21 +10,22 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "common/base/thread.h"
+#include "controller/app/host_shard.h"
 #include "controller/app/rule_thread.h"
 #include "controller/promql/evaluate.h"
 #include "controller/rules/global.h"
-#include "controller/rules/shard.h"
 
 namespace quell::app {
 
-using ShardThread = RuleThread<rules::Shard>;
+using ShardThread = RuleThread<HostShard>;
 
 class Shards {
  public:
-  Shards(size_t count, std::shared_ptr<const rules::RuleSet> rules, NowFunction now, PostFunction post);
+  Shards(size_t count, std::shared_ptr<const rules::RuleSet> rules, fleet::Liveness::Options liveness,
+         NowFunction now, PostFunction post);
   ~Shards();
   // What the log knew: rule states, and hosts that have been here before. Before Start.
-  void Restore(const std::vector<v1::RuleState>& states, const std::vector<rules::HostInfo>& hosts,
+  void Restore(const std::vector<v1::RuleState>& states, const std::map<std::string, v1::Host>& hosts,
                Micros now);
   void Start();
   void Stop();
