@@ -1,0 +1,48 @@
+// HttpServer: /metrics, /-/healthy and /-/ready on port 7402. Owned by main; runs threads of its own (one
+// that accepts, four that answer) until Stop() or its end.
+//
+// Bounds: one request a connection, 16 KiB and 5 s each; four answered at a time, 32 waiting; a further one
+// is closed at once and counted (quell_http_refused_total). A request whose Host is none of ours is refused:
+// a page in somebody's browser that was pointed here by name learns nothing.
+#pragma once
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "controller/http/metrics.h"
+
+namespace quell::http {
+
+struct HttpOptions {
+  std::string listen = "127.0.0.1:7402";  // port 0: any
+  std::vector<std::string> hosts;         // further names (without port) that requests may be addressed to
+};
+
+class HttpServer {
+ public:
+  // `ready` says why not, or OK; called by any of the server's threads. `metrics` outlives the server.
+  static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const HttpOptions& options, Metrics& metrics,
+                                                           std::function<absl::Status()> ready);
+  ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  int port() const;
+  void Stop();  // idempotent
+
+ private:
+  struct Impl;
+  explicit HttpServer(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Host and port of "127.0.0.1:7402", "[::1]:7402", "name:0"; InvalidArgument says what is wrong.
+struct HostPort {
+  std::string host;
+  int port = 0;
+};
+absl::StatusOr<HostPort> ParseHostPort(std::string_view text);
+
+}  // namespace quell::http
