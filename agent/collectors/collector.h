@@ -46,7 +46,9 @@ class Collector {
   virtual ~Collector() = default;
   virtual std::string_view name() const = 0;
   virtual Micros every() const = 0;
-  // Called each `every()`; must return within it, or it is reported as hanging.
+  // How long one Collect may take before it is reported as hanging.
+  virtual Micros patience() const { return every(); }
+  // Called each `every()`, or as soon as the last call has returned when that took longer.
   virtual absl::Status Collect(Clock& clock, CollectorSink& sink) = 0;
 };
 

@@ -123,9 +123,10 @@ bool IsBuiltIn(std::string_view name) {
 
 constexpr size_t kMaxStopCodes = 16;
 
-void AddStopCode(v1::Pm2App& app, const Scalar& value) {
-  if (AsNumber(value) && static_cast<size_t>(app.stop_exit_codes_size()) < kMaxStopCodes)
-    app.add_stop_exit_codes(AsInt(value));
+template <typename Message>
+void AddStopCode(Message& message, const Scalar& value) {
+  if (AsNumber(value) && static_cast<size_t>(message.stop_exit_codes_size()) < kMaxStopCodes)
+    message.add_stop_exit_codes(AsInt(value));
 }
 
 v1::Pm2Metric& MetricNamed(v1::Pm2App& app, std::string_view name) {
@@ -296,6 +297,9 @@ absl::StatusOr<v1::Pm2Event> ParseProcessEvent(std::string_view json) {
       if (path[1] == "exit_code") event.set_exit_code(AsInt(value));
       if (path[1] == "restart_time") event.set_restarts(AsInt(value));
       if (path[1] == "autorestart") event.set_autorestart(AsBool(value, true));
+      if (path[1] == "stop_exit_codes") AddStopCode(event, value);
+    } else if (path.size() == 3 && path[0] == "process" && path[1] == "stop_exit_codes") {
+      AddStopCode(event, value);
     }
   };
   QUELL_RETURN_IF_ERROR(walk.Run(json, kMaxJsonDepth));

@@ -1,0 +1,107 @@
+#include "agent/collectors/config.h"
+
+#include <set>
+
+#include "absl/strings/match.h"
+
+namespace quell::agent {
+namespace {
+
+using config::kRequired;
+using config::MapReader;
+using config::Problems;
+using config::YamlNode;
+
+constexpr Micros kLeastEvery = 100 * kMillisecond;
+
+void Every(MapReader& map, const YamlNode& node, Problems& problems, Micros* out) {
+  map.Duration("every", out);
+  const YamlNode* every = node.Find("every");
+  if (*out < kLeastEvery || *out > kHour)
+    problems.Add((every != nullptr ? *every : node).At("every must be between 100ms and 1h"));
+}
+
+void ReadHost(const YamlNode& node, Problems& problems, HostConfig& host) {
+  MapReader map(node, problems, "collectors.host");
+  Every(map, node, problems, &host.every);
+  map.Finish();
+}
+
+Pm2User ReadPm2User(const YamlNode& node, Problems& problems) {
+  Pm2User user;
+  if (node.kind == YamlNode::Kind::kScalar) {
+    user.user = node.scalar;
+  } else {
+    MapReader map(node, problems, "collectors.pm2.users");
+    map.String("user", &user.user, kRequired);
+    map.String("home", &user.home);
+    map.Finish();
+  }
+  if (!user.home.empty() && user.home[0] != '/') problems.Add(node.At("home must be an absolute path"));
+  return user;
+}
+
+void ReadPm2(const YamlNode& node, Problems& problems, Pm2Config& pm2) {
+  MapReader map(node, problems, "collectors.pm2");
+  Every(map, node, problems, &pm2.every);
+  std::set<std::string> seen;
+  map.Each("users", [&](const YamlNode& item) {
+    Pm2User user = ReadPm2User(item, problems);
+    if (user.user.empty()) return problems.Add(item.At("a PM2 user needs a name"));
+    if (!seen.insert(user.user).second)
+      return problems.Add(item.At("the PM2 user " + user.user + " is listed twice"));
+    pm2.users.push_back(std::move(user));
+  });
+  map.Finish();
+}
+
+void ReadAbout(const YamlNode& node, Problems& problems, ProbeConfig& probe) {
+  MapReader map(node, problems, "about");
+  map.String("user", &probe.user, kRequired);
+  map.String("app", &probe.app, kRequired);
+  map.Finish();
+}
+
+void ReadExpect(const YamlNode& node, Problems& problems, ProbeConfig& probe) {
+  MapReader map(node, problems, "expect");
+  map.Int("status", &probe.status, 100, 599);
+  map.String("body", &probe.body);
+  map.Finish();
+}
+
+ProbeConfig ReadProbe(const YamlNode& node, Problems& problems) {
+  ProbeConfig probe;
+  MapReader map(node, problems, "collectors.probes");
+  map.String("name", &probe.name, kRequired);
+  map.String("url", &probe.url, kRequired);
+  map.Map("about", [&](const YamlNode& about) { ReadAbout(about, problems, probe); });
+  map.Map("expect", [&](const YamlNode& expect) { ReadExpect(expect, problems, probe); });
+  Every(map, node, problems, &probe.every);
+  map.Duration("timeout", &probe.timeout);
+  map.String("ca_file", &probe.ca_file);
+  map.Finish();
+  if (probe.timeout < kLeastEvery || probe.timeout > kMinute)
+    problems.Add(node.At("timeout must be between 100ms and 1m"));
+  const bool http = absl::StartsWith(probe.url, "http://") || absl::StartsWith(probe.url, "https://");
+  if (!probe.url.empty() && !http) problems.Add(node.At("url must begin with http:// or https://"));
+  return probe;
+}
+
+}  // namespace
+
+CollectorsConfig ParseCollectorsConfig(const YamlNode& node, Problems& problems) {
+  CollectorsConfig result;
+  MapReader map(node, problems, "collectors");
+  map.Map("host", [&](const YamlNode& host) { ReadHost(host, problems, result.host); });
+  map.Map("pm2", [&](const YamlNode& pm2) { ReadPm2(pm2, problems, result.pm2); });
+  std::set<std::string> names;
+  map.Each("probes", [&](const YamlNode& item) {
+    ProbeConfig probe = ReadProbe(item, problems);
+    if (!names.insert(probe.name).second) problems.Add(item.At("a second probe has the name " + probe.name));
+    result.probes.push_back(std::move(probe));
+  });
+  map.Finish();
+  return result;
+}
+
+}  // namespace quell::agent
