@@ -1,0 +1,64 @@
+// Sanctions: what this host lets anybody make it do. sanctions.yaml is a list of entries; what isn't named is
+// refused. Values; pure but for LoadSanctions.
+//
+//   - {action: pm2.restart, user: deploy, allow: {apps: ["boutique-*"]}, limits: {per_hour: 6}}
+//
+// Of all entries that match a target the strictest value of each limit and approval counts, and one deny is
+// enough. Patterns know `*` and `?` and match whole names. A name pattern counts only with an owner: without
+// `user:` an entry of an action on apps is a mistake. One mistake refuses the whole file, and a refused file
+// refuses everything.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "agent/executor/action_info.h"
+#include "common/config/yaml.h"
+#include "quell/v1/commands.pb.h"
+#include "quell/v1/journal.pb.h"
+
+namespace quell::agent {
+
+enum class ApprovalNeeded { kNone = 0, kOne = 1, kTwo = 2 };
+
+struct SanctionEntry {
+  std::string where;  // file:line
+  std::string action;
+  std::string user;
+  std::map<std::string, std::vector<std::string>> allow;  // dimension ("apps") -> patterns
+  std::map<std::string, std::vector<std::string>> deny;
+  std::optional<int64_t> per_hour;  // starts of this action on whatever this entry matches
+  ApprovalNeeded approval = ApprovalNeeded::kNone;
+};
+
+struct SanctionsFile {
+  std::string sha256;  // over names and contents of all files; empty when they can't be read
+  std::string error;   // not empty: everything is refused, and why
+  std::vector<SanctionEntry> entries;
+};
+
+// What the sanctions say about one action on one target.
+struct Sanction {
+  bool allowed = false;
+  std::string reason;                 // why not, with the place of the entry
+  std::vector<SanctionEntry> limits;  // the matching entries, whose limits all hold
+};
+
+// Adds the entries of one file; mistakes go to `problems`.
+void ParseSanctions(std::string_view file, std::string_view text, config::Problems& problems,
+                    std::vector<SanctionEntry>& entries);
+
+// Reads `path` and the *.yaml files of `path` with ".d" instead of ".yaml" beside it, all as ReadGuardedFile
+// does. `owner`: whose the files must be besides root.
+SanctionsFile LoadSanctions(const std::string& path, uid_t owner);
+
+// Names and approvals only; limits are counted by the caller (WithinLimits).
+Sanction FindSanction(const SanctionsFile& file, const ActionInfo& info);
+bool EntryMatches(const SanctionEntry& entry, std::string_view action, std::string_view user,
+                  std::string_view name);
+
+}  // namespace quell::agent

@@ -1,0 +1,54 @@
+#include "agent/executor/worker_result.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace quell::agent {
+namespace {
+
+constexpr int kMostItems = 256;
+constexpr int kMostProcesses = 1000;
+constexpr size_t kLongestText = 1024;
+
+std::string HowItEnded(const ExitStatus& exit) {
+  if (exit.timed_out) return "the worker passed its deadline and was killed";
+  if (exit.output_exceeded) return "the worker wrote more than it may and was killed";
+  if (exit.signal != 0) return absl::StrCat("the worker was ended by signal ", exit.signal);
+  if (exit.code != 0) return absl::StrCat("the worker exited with code ", exit.code);
+  return "";
+}
+
+}  // namespace
+
+absl::StatusOr<v1::WorkerResult> ReadWorkerResult(const ExitStatus& exit) {
+  const std::string ended = HowItEnded(exit);
+  if (!ended.empty()) return absl::AbortedError(ended);
+  v1::WorkerResult result;
+  if (exit.output.empty() || !result.ParseFromString(exit.output)) {
+    return absl::DataLossError("the worker ended without a result");
+  }
+  const bool bounded = result.evidence_size() <= kMostItems && result.before_size() <= kMostProcesses &&
+                       result.after_size() <= kMostProcesses;
+  if (!bounded) return absl::ResourceExhaustedError("the worker's result is longer than it may be");
+  if (result.reason().size() > kLongestText) result.mutable_reason()->resize(kLongestText);
+  return result;
+}
+
+void KeepEvidence(const v1::WorkerResult& result, uint64_t limit,
+                  google::protobuf::RepeatedPtrField<v1::EvidenceItem>& out) {
+  uint64_t used = 0;
+  for (const v1::EvidenceItem& item : result.evidence()) {
+    v1::EvidenceItem& kept = *out.Add();
+    kept.set_name(item.name().substr(0, 64));
+    kept.set_missing(item.missing().substr(0, kLongestText));
+    used += 64 + kept.name().size() + kept.missing().size();
+    if (used + item.content().size() > limit) {
+      kept.set_missing("it did not fit the budget of bytes");
+      continue;
+    }
+    used += item.content().size();
+    kept.set_content(item.content());
+    kept.set_truncated(item.truncated());
+  }
+}
+
+}  // namespace quell::agent
