@@ -84,6 +84,7 @@ void HostShard::Samples(const std::string& host_id, const std::vector<ingest::Sa
     const std::vector<uint32_t>& handles = Handles(session, *batch.table);
     const size_t count = std::min(handles.size(), batch.values.size());
     for (size_t i = 0; i < count; ++i) rules_.Append(host_id, handles[i], Sample{batch.at, batch.values[i]});
+    session.newest = std::max(session.newest, batch.at);
     if (batch.live && session.replaying) {
       session.replaying = false;
       rules_.HostReplayed(host_id);
@@ -103,6 +104,15 @@ void HostShard::Events(const std::string& host_id, const std::vector<ingest::Tim
     }
   }
   if (pushed) rules_.EvaluatePushed(host_id, now);
+}
+
+Micros HostShard::StalestSample() const {
+  Micros stalest = 0;
+  for (const auto& [id, session] : sessions_) {
+    if (session.up && session.newest != 0 && (stalest == 0 || session.newest < stalest))
+      stalest = session.newest;
+  }
+  return stalest;
 }
 
 void HostShard::Tick(Micros now) {

@@ -33,6 +33,9 @@ class HostShard {
   // Samples that came with an event: evaluated at once.
   void Events(const std::string& host_id, const std::vector<ingest::TimedEvent>& events, Micros now);
 
+  // Of the hosts that are up, the oldest newest sample; 0: none is up.
+  Micros StalestSample() const;
+
   void Tick(Micros now);
   Micros NextDue() const;
   std::vector<v1::Payload> TakeEdges();
@@ -41,6 +44,7 @@ class HostShard {
  private:
   struct Session {
     bool up = false;                                    // as the rules see it
+    Micros newest = 0;                                  // sample
     bool replaying = false;                             // what comes was taken before this stream began
     std::map<uint64_t, std::vector<uint32_t>> handles;  // by SeriesTable::key, of the newest session alone
   };

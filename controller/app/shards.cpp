@@ -164,6 +164,17 @@ void Shards::GlobalTick(rules::GlobalRules& global, Micros now) {
   global.Tick(now, fan, complete, newest_loss);
 }
 
+Micros Shards::DataAge(Micros now) {
+  Micros age = -1;
+  for (auto& thread : threads_) {
+    Micros oldest = 0;
+    const bool ran =
+        thread->RunAndWait([&](HostShard& shard, Micros) { oldest = shard.StalestSample(); }, kPartTimeout);
+    if (ran && oldest != 0) age = std::max(age, now - oldest);
+  }
+  return age;
+}
+
 std::vector<rules::ShardStats> Shards::Stats() {
   std::vector<rules::ShardStats> all;
   for (auto& thread : threads_) {

@@ -39,6 +39,8 @@ class Shards {
   absl::StatusOr<promql::Value> Query(const promql::Expr& expr, Micros at);
   absl::StatusOr<promql::Value> QueryRange(const promql::Expr& expr, Micros from, Micros to, Micros step);
 
+  // Age of the stalest connected host's newest sample; -1 when no host is connected.
+  Micros DataAge(Micros now);
   std::vector<rules::ShardStats> Stats();
   uint64_t shed() const;
 
