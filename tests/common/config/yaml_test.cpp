@@ -144,7 +144,7 @@ TEST(YamlTest, TellsEachMistakeAtItsPlace) {
       {"- name: a\n", "f.yaml:1:1: f.yaml must be a map of keys and values, not a list"},
       {"name: \"a\x01\"\n", "f.yaml:1:9: a control character, code 1"},
       {"name: \xff\n", "f.yaml:1:7: a byte that is not UTF-8"},
-      {"\nname: {a\n", "f.yaml:3:1: not YAML: "},
+      {"\nname: {a\n", "f.yaml:2:8: not YAML: end of map flow not found"},
       {"name: a\n\tport: 1\n", "f.yaml:2:1: not YAML: "},
       {"name: 'a\n", "not YAML: "},
   };
