@@ -109,7 +109,8 @@ struct Expr {
   bool without = false;
   std::vector<std::string> grouping;
 
-  const Function* function = nullptr;  // kCall; a row of a constant table
+  const Function* function = nullptr;     // kCall; a row of a constant table
+  std::shared_ptr<const re2::RE2> regex;  // kCall of label_replace: its pattern, compiled once
 
   // kRange: its selector; kSubquery, kUnary, kParen: one; kBinary: two; kCall: the arguments;
   // kAggregate: the vector, then the parameter if there is one.

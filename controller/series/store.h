@@ -21,6 +21,7 @@
 
 namespace quell::series {
 
+// Place in the low 24 bits, its generation above: an id whose place was given to another series is refused.
 using SeriesId = uint32_t;
 inline constexpr SeriesId kNoSeries = 0xffffffff;
 
@@ -78,8 +79,10 @@ class SeriesStore {
   // Drops closed chunks older than the retention, and series that have nothing left.
   void Trim(Micros now, const Retention& retention);
 
-  const Labels& labels(SeriesId id) const { return series_[id].labels; }
-  bool Has(SeriesId id) const { return id < series_.size() && series_[id].used; }
+  const Labels& labels(SeriesId id) const { return series_[Place(id)].labels; }
+  bool Has(SeriesId id) const {
+    return id != kNoSeries && Place(id) < series_.size() && series_[Place(id)].generation == id >> 24;
+  }
   StoreStats stats() const;
   // Time of the oldest and newest sample kept; 0 when empty.
   Micros oldest() const;
@@ -95,19 +98,26 @@ class SeriesStore {
     bool has_last = false;
     bool made_stale = false;  // `last` is a marker that the store itself wrote
     bool used = false;
+    uint8_t generation = 0;
   };
+  static size_t Place(SeriesId id) { return id & 0xffffff; }
+  SeriesId IdOf(size_t place) const {
+    return static_cast<SeriesId>(place | static_cast<size_t>(series_[place].generation) << 24);
+  }
+  bool Use(size_t place, uint64_t hash);
   void Settle(Series& series);
   void EvictOldest();
-  void Forget(SeriesId id);
+  void Forget(size_t place);
   size_t ChunkBytes(const Series& series) const;
   void ReadSeries(const Series& series, Micros from, Micros to, Read read, std::vector<Sample>& out) const;
   static Micros OldestOf(const Series& series);
 
   StoreLimits limits_;
   std::deque<Series> series_;  // by id; labels stay where they are
-  std::vector<SeriesId> free_;
-  absl::flat_hash_map<uint64_t, std::vector<SeriesId>> by_hash_;
-  absl::flat_hash_map<std::string, std::vector<SeriesId>> by_name_;
+  std::deque<uint32_t>
+      free_;  // places; a sample for the series that was there last revives it until it is given away
+  absl::flat_hash_map<uint64_t, std::vector<uint32_t>> by_hash_;  // places
+  absl::flat_hash_map<std::string, std::vector<uint32_t>> by_name_;
   StoreStats stats_;
   size_t label_bytes_ = 0;
   size_t chunk_bytes_ = 0;
