@@ -83,6 +83,10 @@ absl::Status SegmentLog::Load() {
     if (options_.directory + "/" + name == PathOf(first)) firsts.push_back(first);
   }
   std::sort(firsts.begin(), firsts.end());
+  if (firsts.empty()) {
+    next_ = options_.first_seq;
+    acknowledged_ = next_ - 1;
+  }
   for (uint64_t first : firsts)
     QUELL_RETURN_IF_ERROR(LoadSegment(PathOf(first), first, first == firsts.back()));
   noted_ = acknowledged_;

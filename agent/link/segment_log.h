@@ -25,6 +25,7 @@ class SegmentLog {
     std::string prefix;                  // "events"
     uint64_t segment_bytes = 1 << 20;    // the newest segment is kept in memory too
     uint64_t total_bytes = 32ull << 20;  // of all segments
+    uint64_t first_seq = 1;              // of the first entry when there is no file yet
     bool drop_oldest = false;            // when full: drop the oldest segment, or refuse
   };
   struct Entry {

@@ -32,6 +32,7 @@ LinkSession::LinkSession(const AgentFacts& facts, Spool& spool, ExecutorPort& ex
 void LinkSession::FillHello(Times now, v1::Hello* hello) {
   hello->set_agent_version(facts_.version);
   for (std::string_view feature : wire::kFeatures) hello->add_features(std::string(feature));
+  hello->set_host_id(facts_.host_id);
   hello->set_host_name(facts_.host_name);
   hello->set_boot_id(facts_.boot_id);
   hello->set_agent_start(facts_.start);

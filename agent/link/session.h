@@ -22,6 +22,7 @@ namespace quell::agent {
 
 struct AgentFacts {
   std::string version;
+  std::string host_id;  // of its certificate
   std::string host_name;
   std::string boot_id;
   std::string start;  // 16 random bytes of this start of the agent

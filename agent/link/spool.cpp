@@ -56,10 +56,12 @@ absl::StatusOr<std::unique_ptr<Spool>> Spool::Open(Disk& disk, Clock& clock, Opt
   std::unique_ptr<Spool> spool(new Spool(clock, std::move(options)));
   const Options& o = spool->options_;
   absl::MutexLock lock(&spool->mutex_);
-  QUELL_ASSIGN_OR_RETURN(
-      spool->events_, SegmentLog::Open(disk, {o.directory, "events", o.segment_bytes, o.event_bytes, true}));
-  QUELL_ASSIGN_OR_RETURN(spool->reports_, SegmentLog::Open(disk, {o.directory, "reports", o.segment_bytes,
-                                                                  o.report_bytes, false}));
+  // Numbers of a spool that was lost are not given out again: a new one begins at the time of day, in ms.
+  const auto first = static_cast<uint64_t>(std::max<Micros>(clock.Wall() / kMillisecond, 1));
+  SegmentLog::Options events{o.directory, "events", o.segment_bytes, o.event_bytes, first, true};
+  SegmentLog::Options reports{o.directory, "reports", o.segment_bytes, o.report_bytes, first, false};
+  QUELL_ASSIGN_OR_RETURN(spool->events_, SegmentLog::Open(disk, std::move(events)));
+  QUELL_ASSIGN_OR_RETURN(spool->reports_, SegmentLog::Open(disk, std::move(reports)));
   uint64_t after = 0;
   while (true) {
     QUELL_ASSIGN_OR_RETURN(std::vector<SegmentLog::Entry> kept, spool->reports_->Read(after, 100, 1 << 20));

@@ -43,8 +43,9 @@ class FrameStream {
   virtual void Wake() = 0;
   // Set once the stream is over, with the far end's status. Frames that came before can still be read.
   virtual std::optional<absl::Status> ended() = 0;
-  // Says that nothing more will be written; lets what was written go out; ends the stream after `at_most`.
-  virtual void Finish(Micros at_most) = 0;
+  // Nothing more will be written; what was written goes out, and the far end may still answer. Destroying the
+  // stream ends it at once.
+  virtual void Finish() = 0;
 };
 
 // Opens streams; owned by main (or the simulator), outlives them.

@@ -67,6 +67,7 @@ absl::Status CheckHello(const v1::Hello& hello) {
   QUELL_RETURN_IF_ERROR(AtMost(hello.agent_version().size(), kMaxNameBytes, "hello.agent_version"));
   QUELL_RETURN_IF_ERROR(CheckNames(hello.features(), "hello.features"));
   QUELL_RETURN_IF_ERROR(AtMost(hello.host_name().size(), kMaxNameBytes, "hello.host_name"));
+  QUELL_RETURN_IF_ERROR(AtMost(hello.host_id().size(), kMaxNameBytes, "hello.host_id"));
   QUELL_RETURN_IF_ERROR(AtMost(hello.boot_id().size(), kMaxNameBytes, "hello.boot_id"));
   if (hello.agent_start().size() != 16) return Bad("hello.agent_start", "is not 16 bytes long");
   if (hello.monotonic_us() < 0 || hello.monotonic_us() > kMaxForwards)

@@ -1,0 +1,31 @@
+// GrpcDialer: streams to controllers over gRPC with mutual TLS (settings: gRPC C++ 1.51). Owned by main,
+// outlives its streams. One channel per stream: a stream that failed leaves nothing behind.
+#pragma once
+#include <atomic>
+#include <memory>
+#include <string>
+
+#include "common/base/clock.h"
+#include "common/base/net.h"
+#include "common/security/grpc_credentials.h"
+
+namespace quell::agent {
+
+class GrpcDialer final : public FrameDialer {
+ public:
+  GrpcDialer(security::TlsIdentity identity, std::shared_ptr<security::TrustHolder> trust, Clock& clock);
+  // address: "host:port" or "[::1]:port"; the controller's certificate must be made out for that host.
+  // Streams carry AgentFrames out and ControllerFrames in.
+  absl::StatusOr<std::unique_ptr<FrameStream>> Dial(const std::string& address) override;
+
+ private:
+  const security::TlsIdentity identity_;
+  const std::shared_ptr<security::TrustHolder>
+      trust_;  // shared with the credentials of connections that still live
+  Clock& clock_;
+};
+
+// The host of "host:port" or "[address]:port"; InvalidArgument for anything else.
+absl::StatusOr<std::string> HostOfAddress(const std::string& address);
+
+}  // namespace quell::agent

@@ -1,0 +1,284 @@
+#include "controller/ingest/server.h"
+
+#include <grpcpp/alarm.h>
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <set>
+#include <utility>
+
+#include "common/base/log.h"
+#include "common/base/status.h"
+#include "common/base/thread.h"
+#include "common/wire/limits.h"
+#include "controller/ingest/stream.h"
+#include "quell/v1/link.grpc.pb.h"
+
+namespace quell::ingest {
+namespace {
+
+constexpr Micros kSweepEvery = kSecond;
+constexpr Micros kSilent = 20 * kSecond;  // without a heartbeat: the host counts as lost long before
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
+}
+
+// Streams that are open, for the sweep. Outlives them.
+class OpenStreams;
+
+// One call. gRPC owns it; it goes with OnDone. Raw bytes, so that a frame that does not parse is told apart
+// from the stream's end.
+class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
+                          public CallOperations {
+ public:
+  AgentStream(grpc::CallbackServerContext& context, const IngestOptions& options, IngestParts& parts,
+              OpenStreams& open);
+
+  // CallOperations.
+  void BeginRead() override { StartRead(&incoming_); }
+  void BeginWrite(const v1::ControllerFrame& frame) override;
+  void BeginFinish(const absl::Status& status) override { Finish(ToGrpc(status)); }
+  void Cancel() override { context_.TryCancel(); }
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnDone() override;
+
+  // Each second: is this peer still allowed, and does it still speak?
+  void Sweep(Micros wall, Micros monotonic);
+
+ private:
+  absl::Status Admit();
+  absl::Status TakeFrame();
+  void EndBad(const absl::Status& status);
+  void ReadAfter(Micros pause);
+
+  grpc::CallbackServerContext& context_;
+  const IngestOptions& options_;
+  IngestParts& parts_;
+  OpenStreams& open_;
+  const std::shared_ptr<Outbox> outbox_;  // shared with the registry and a pause's alarm
+  std::unique_ptr<AgentSession> session_;
+  Peer peer_;
+  grpc::ByteBuffer incoming_, outgoing_;
+  v1::AgentFrame frame_;  // reused: keeps its memory
+  std::atomic<Micros> heard_{0};
+};
+
+class OpenStreams {
+ public:
+  void Add(AgentStream* stream) {
+    absl::MutexLock lock(&mutex_);
+    streams_.insert(stream);
+  }
+  void Remove(AgentStream* stream) {
+    absl::MutexLock lock(&mutex_);
+    streams_.erase(stream);
+  }
+  void Sweep(Micros wall, Micros monotonic) {
+    absl::MutexLock lock(&mutex_);
+    for (AgentStream* stream : streams_) stream->Sweep(wall, monotonic);
+  }
+
+ private:
+  absl::Mutex mutex_;
+  std::set<AgentStream*> streams_ ABSL_GUARDED_BY(mutex_);
+};
+
+AgentStream::AgentStream(grpc::CallbackServerContext& context, const IngestOptions& options,
+                         IngestParts& parts, OpenStreams& open)
+    : context_(context),
+      options_(options),
+      parts_(parts),
+      open_(open),
+      outbox_(std::make_shared<Outbox>(*this)) {
+  heard_ = parts_.clock.Monotonic();
+  absl::Status status = Admit();
+  open_.Add(this);
+  if (!status.ok()) {
+    parts_.counters.refused.fetch_add(1);
+    LogWarning("refused the stream from %s: %s", context_.peer(), std::string(status.message()));
+    outbox_->End(status);
+    return;
+  }
+  StartSendInitialMetadata();
+  outbox_->Read();
+}
+
+absl::Status AgentStream::Admit() {
+  const Micros wall = parts_.clock.Wall();
+  QUELL_ASSIGN_OR_RETURN(peer_, security::PeerOfCall(context_, "agent", *parts_.trust->Get(), wall));
+  std::optional<HostRecord> host = parts_.hosts.Find(peer_.id);
+  if (!host) {
+    const std::string why = absl::StrCat("no host with the id ", peer_.id, " is known here");
+    parts_.shards.Of(peer_.id).Refused(HostRecord{peer_.id, "", {}}, why, parts_.engine_now());
+    return absl::PermissionDeniedError(why);
+  }
+  session_ = std::make_unique<AgentSession>(*std::move(host), options_, parts_.shards, parts_.registry,
+                                            parts_.counters);
+  return absl::OkStatus();
+}
+
+void AgentStream::BeginWrite(const v1::ControllerFrame& frame) {
+  bool own = false;
+  outgoing_.Clear();
+  grpc::Status status = grpc::SerializationTraits<v1::ControllerFrame>::Serialize(frame, &outgoing_, &own);
+  Require(status.ok(), "a frame of ours serialises");
+  StartWrite(&outgoing_);
+}
+
+void AgentStream::OnWriteDone(bool ok) {
+  if (ok) outbox_->Written();
+}
+
+absl::Status AgentStream::TakeFrame() {
+  const size_t bytes = incoming_.Length();
+  const Micros now = parts_.engine_now();
+  grpc::ProtoBufferReader reader(&incoming_);
+  const bool parsed = reader.status().ok() && frame_.ParseFromZeroCopyStream(&reader);
+  if (!parsed) return absl::InvalidArgumentError("what came is not a frame of this protocol");
+  if (frame_.has_heartbeat()) {
+    heard_ = parts_.clock.Monotonic();
+    QUELL_RETURN_IF_ERROR(security::IsAllowed(peer_, "agent", *parts_.trust->Get(), parts_.clock.Wall()));
+  }
+  return session_->OnFrame(frame_, bytes, now, outbox_);
+}
+
+void AgentStream::EndBad(const absl::Status& status) {
+  parts_.counters.ended_bad.fetch_add(1);
+  LogWarning("ended the stream of host %s (%s): %s", session_->host().name, peer_.address,
+             std::string(status.message()));
+  outbox_->End(status);
+}
+
+// An agent over its budget of bytes is read again later; until then its own spool holds what it has.
+void AgentStream::ReadAfter(Micros pause) {
+  auto alarm = std::make_shared<grpc::Alarm>();  // shared: lives until its own callback
+  alarm->Set(std::chrono::system_clock::now() + std::chrono::microseconds(pause),
+             [outbox = outbox_, alarm](bool) { outbox->Read(); });
+}
+
+void AgentStream::OnReadDone(bool ok) {
+  if (!ok) return outbox_->End(absl::OkStatus());
+  absl::Status status = TakeFrame();
+  incoming_.Clear();
+  if (!status.ok()) return EndBad(status);
+  const Micros pause = session_->TakePause();
+  if (pause > 0) return ReadAfter(pause);
+  outbox_->Read();
+}
+
+void AgentStream::OnDone() {
+  open_.Remove(this);
+  outbox_->Detach();
+  if (session_ != nullptr) session_->OnEnd(parts_.engine_now());
+  delete this;
+}
+
+void AgentStream::Sweep(Micros wall, Micros monotonic) {
+  outbox_->CancelIfStuck(monotonic);
+  if (session_ == nullptr || outbox_->ending()) return;
+  absl::Status status = security::IsAllowed(peer_, "agent", *parts_.trust->Get(), wall);
+  if (status.ok() && monotonic - heard_ > kSilent)
+    status = absl::DeadlineExceededError(absl::StrCat("no heartbeat for ", FormatDuration(kSilent)));
+  if (!status.ok()) EndBad(status);
+}
+
+class Service final : public v1::AgentLink::WithRawCallbackMethod_Stream<v1::AgentLink::Service> {
+ public:
+  Service(const IngestOptions& options, IngestParts& parts, OpenStreams& open)
+      : options_(options), parts_(parts), open_(open) {}
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Stream(
+      grpc::CallbackServerContext* context) override {
+    return new AgentStream(*context, options_, parts_, open_);
+  }
+
+ private:
+  const IngestOptions& options_;
+  IngestParts& parts_;
+  OpenStreams& open_;
+};
+
+void SetArguments(grpc::ServerBuilder& builder) {
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, wire::kKeepaliveTimeMillis);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, wire::kKeepaliveTimeoutMillis);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // Below the agents' own interval, or their pings would count as abuse.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
+                             wire::kKeepaliveTimeMillis / 2);
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 4);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 8 << 10);
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.SetMaxReceiveMessageSize(static_cast<int>(wire::kMaxMessageBytes));
+}
+
+}  // namespace
+
+class IngestServer::Impl {
+ public:
+  Impl(IngestOptions options, IngestParts parts)
+      : options_(std::move(options)), parts_(std::move(parts)), service_(options_, parts_, open_) {}
+
+  absl::Status Start(const std::string& address, const security::TlsIdentity& identity) {
+    grpc::ServerBuilder builder;
+    SetArguments(builder);
+    builder.AddListeningPort(
+        address, security::AgentListenerCredentials(identity, *parts_.trust->Get(), parts_.peer_seen),
+        &port_);
+    builder.RegisterService(&service_);
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr || port_ == 0)
+      return absl::UnavailableError(absl::StrCat("can't listen for agents on ", address));
+    sweeper_ = NamedThread("ingest-sweep", [this] { Run(); });
+    return absl::OkStatus();
+  }
+
+  void Stop() {
+    {
+      absl::MutexLock lock(&mutex_);
+      stopping_ = true;
+    }
+    sweeper_.Join();
+    if (server_ == nullptr) return;
+    parts_.registry.EndAll(absl::UnavailableError("the controller stops"));
+    server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+    server_->Wait();
+    server_.reset();
+  }
+
+  int port() const { return port_; }
+
+ private:
+  void Run() {
+    absl::MutexLock lock(&mutex_);
+    while (!mutex_.AwaitWithTimeout(absl::Condition(&stopping_), absl::Microseconds(kSweepEvery))) {
+      mutex_.Unlock();
+      open_.Sweep(parts_.clock.Wall(), parts_.clock.Monotonic());
+      mutex_.Lock();
+    }
+  }
+
+  const IngestOptions options_;
+  IngestParts parts_;
+  OpenStreams open_;
+  Service service_;
+  std::unique_ptr<grpc::Server> server_;
+  int port_ = 0;
+  absl::Mutex mutex_;
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  NamedThread sweeper_;
+};
+
+IngestServer::IngestServer(IngestOptions options, IngestParts parts)
+    : impl_(std::make_unique<Impl>(std::move(options), std::move(parts))) {}
+IngestServer::~IngestServer() { Stop(); }
+absl::Status IngestServer::Start(const std::string& address, const security::TlsIdentity& identity) {
+  return impl_->Start(address, identity);
+}
+int IngestServer::port() const { return impl_->port(); }
+void IngestServer::Stop() { impl_->Stop(); }
+
+}  // namespace quell::ingest
