@@ -1,0 +1,342 @@
+#include "controller/operator/service.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/status.h"
+#include "controller/operator/documents.h"
+#include "controller/operator/references.h"
+#include "controller/policy/bind.h"
+
+namespace quell::operators {
+namespace {
+
+constexpr absl::Duration kActTime = absl::Seconds(10);
+constexpr size_t kLongestTitle = 200;
+constexpr size_t kLongestText = 4000;
+constexpr size_t kMostHosts = 1000;
+constexpr size_t kLongestExpression = 16 << 10;
+constexpr int kMostThreads = 32;
+constexpr int kLargestRequest = 256 << 10;
+
+grpc::Status ToGrpc(const absl::Status& status) {
+  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
+}
+
+absl::Status TooLong(const std::string& text, size_t longest, std::string_view what) {
+  if (text.size() <= longest) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(absl::string_view(what.data(), what.size()), " is longer than ", longest, " bytes"));
+}
+
+bool HasLabels(const v1::Host& host, const google::protobuf::Map<std::string, std::string>& wanted) {
+  return std::all_of(wanted.begin(), wanted.end(), [&](const auto& pair) {
+    const auto found = host.labels().find(pair.first);
+    return found != host.labels().end() && found->second == pair.second;
+  });
+}
+
+}  // namespace
+
+absl::StatusOr<Caller> OperatorService::Admit(Context* context, std::string_view method) const {
+  const std::optional<Caller> caller = caller_of_(context->peer());
+  if (!caller) return absl::PermissionDeniedError("it is not known who is at the far end of this connection");
+  QUELL_RETURN_IF_ERROR(Authorise(*caller, method));
+  return *caller;
+}
+
+grpc::Status OperatorService::Read(Context* context, std::string_view method, v1::Document* out,
+                                   const MakeDocument& make) {
+  const auto caller = Admit(context, method);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  const auto json = make(*caller);
+  if (!json.ok()) return ToGrpc(json.status());
+  out->set_json(Dump(*json));
+  return grpc::Status::OK;
+}
+
+// What came of an act, as its entity stands after the commit.
+absl::StatusOr<Json> OperatorService::Entity(const engine::Answer& answer) {
+  if (answer.kind == "incident") {
+    QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, backend_.Find("incident", answer.id));
+    QUELL_ASSIGN_OR_RETURN(const v1::Incident incident, ParseIncident(row));
+    return FullIncident(backend_, incident, false);
+  }
+  if (answer.kind == "command") {
+    Json commands = Json::array();
+    for (const std::string& id :
+         std::vector<std::string>(absl::StrSplit(answer.id, ',', absl::SkipEmpty()))) {
+      QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, backend_.Find("command", id));
+      QUELL_ASSIGN_OR_RETURN(const v1::CommandEntry command, ParseCommand(row));
+      commands.push_back(FullCommand(backend_, command));
+    }
+    return Json{{"commands", std::move(commands)}};
+  }
+  if (answer.kind == "hold") {
+    QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, backend_.Find("hold", answer.id));
+    v1::Hold hold;
+    if (hold.ParseFromString(row.message)) return HoldJson(hold);
+  }
+  if (answer.kind == "notice") {
+    Json notices = Json::array();
+    for (const std::string& id :
+         std::vector<std::string>(absl::StrSplit(answer.id, ',', absl::SkipEmpty()))) {
+      QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, backend_.Find("notice", id));
+      v1::Notice notice;
+      if (notice.ParseFromString(row.message)) notices.push_back(NoticeJson(notice));
+    }
+    return Json{{"notices", std::move(notices)}};
+  }
+  return Json::object();
+}
+
+grpc::Status OperatorService::Act(Context* context, std::string_view method, v1::ActReply* out,
+                                  const FillAct& fill) {
+  const auto caller = Admit(context, method);
+  if (!caller.ok()) return ToGrpc(caller.status());
+  v1::PersonAct act;
+  act.set_person(caller->name);
+  act.set_via(caller->via);
+  if (const absl::Status filled = fill(*caller, act); !filled.ok()) return ToGrpc(filled);
+  const auto answer = backend_.Submit(std::move(act), kActTime);
+  if (!answer.ok()) return ToGrpc(answer.status());
+  out->set_exit(answer->exit);
+  out->set_message(answer->message);
+  // The act is done even where its entity cannot be shown.
+  const auto entity = Entity(*answer);
+  out->set_json(Dump(entity.ok() ? *entity : Json::object()));
+  return grpc::Status::OK;
+}
+
+// ---- reading
+// ----------------------------------------------------------------------------------------------------
+
+grpc::Status OperatorService::Status(Context* c, const v1::StatusRequest*, v1::Document* out) {
+  return Read(c, "/quell.v1.Operator/Status", out, [&](const Caller&) { return StatusDocument(backend_); });
+}
+
+grpc::Status OperatorService::Get(Context* c, const v1::GetRequest* in, v1::Document* out) {
+  return Read(c, "/quell.v1.Operator/Get", out, [&](const Caller&) -> absl::StatusOr<Json> {
+    QUELL_ASSIGN_OR_RETURN(Listed listed, ListDocument(backend_, *in));
+    out->set_next_cursor(listed.next_cursor);
+    listed.json["next_cursor"] = listed.next_cursor.empty() ? Json(nullptr) : Json(listed.next_cursor);
+    return std::move(listed.json);
+  });
+}
+
+grpc::Status OperatorService::Describe(Context* c, const v1::DescribeRequest* in, v1::Document* out) {
+  return Read(c, "/quell.v1.Operator/Describe", out,
+              [&](const Caller& caller) { return DescribeDocument(backend_, *in, caller); });
+}
+
+grpc::Status OperatorService::Explain(Context* c, const v1::ExplainRequest* in, v1::Document* out) {
+  return Read(c, "/quell.v1.Operator/Explain", out,
+              [&](const Caller&) { return ExplainDocument(backend_, in->name()); });
+}
+
+grpc::Status OperatorService::Query(Context* c, const v1::QueryRequest* in, v1::Document* out) {
+  return Read(c, "/quell.v1.Operator/Query", out, [&](const Caller&) -> absl::StatusOr<Json> {
+    QUELL_RETURN_IF_ERROR(TooLong(in->expr(), kLongestExpression, "the expression"));
+    if (in->range_us() < 0 || in->step_us() < 0)
+      return absl::InvalidArgumentError("a range and a step are not negative");
+    QUELL_ASSIGN_OR_RETURN(const std::vector<QuerySeries> series,
+                           backend_.Query(in->expr(), in->range_us(), in->step_us()));
+    return QueryJson(series, in->range_us() > 0);
+  });
+}
+
+grpc::Status OperatorService::WhoAmI(Context* c, const v1::WhoAmIRequest*, v1::Document* out) {
+  return Read(c, "/quell.v1.Operator/WhoAmI", out,
+              [&](const Caller& caller) -> absl::StatusOr<Json> { return WhoAmIDocument(caller); });
+}
+
+grpc::Status OperatorService::Version(Context* c, const v1::VersionRequest*, v1::Document* out) {
+  return Read(c, "/quell.v1.Operator/Version", out,
+              [&](const Caller&) -> absl::StatusOr<Json> { return VersionDocument(backend_.Info()); });
+}
+
+grpc::Status OperatorService::AuditVerify(Context* c, const v1::AuditVerifyRequest*, v1::Document* out) {
+  return Read(c, "/quell.v1.Operator/AuditVerify", out, [&](const Caller&) -> absl::StatusOr<Json> {
+    QUELL_ASSIGN_OR_RETURN(const AuditReport report, backend_.AuditVerify());
+    return AuditDocument(report);
+  });
+}
+
+// ---- acting
+// -----------------------------------------------------------------------------------------------------
+
+absl::Status OperatorService::FillIncident(const v1::IncidentAct& in, v1::IncidentAct* out, size_t longest) {
+  QUELL_RETURN_IF_ERROR(TooLong(in.text(), longest, "the text"));
+  QUELL_ASSIGN_OR_RETURN(const v1::Incident incident, ResolveIncident(backend_, in.incident()));
+  out->set_incident(incident.id());
+  out->set_text(in.text());
+  return absl::OkStatus();
+}
+
+grpc::Status OperatorService::Declare(Context* c, const v1::Declare* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/Declare", out, [&](const Caller&, v1::PersonAct& act) {
+    if (in->title().empty()) return absl::InvalidArgumentError("an incident needs a title");
+    QUELL_RETURN_IF_ERROR(TooLong(in->title(), kLongestTitle, "the title"));
+    QUELL_RETURN_IF_ERROR(TooLong(in->service(), kLongestTitle, "the service"));
+    *act.mutable_declare() = *in;
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status OperatorService::Acknowledge(Context* c, const v1::IncidentAct* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/Acknowledge", out, [&](const Caller&, v1::PersonAct& act) {
+    return FillIncident(*in, act.mutable_acknowledge(), kLongestText);
+  });
+}
+
+grpc::Status OperatorService::Take(Context* c, const v1::IncidentAct* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/Take", out, [&](const Caller&, v1::PersonAct& act) {
+    return FillIncident(*in, act.mutable_take(), kLongestText);
+  });
+}
+
+grpc::Status OperatorService::AddNote(Context* c, const v1::IncidentAct* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/AddNote", out, [&](const Caller&, v1::PersonAct& act) {
+    if (in->text().empty()) return absl::InvalidArgumentError("a note needs a text");
+    return FillIncident(*in, act.mutable_note(), kLongestText);
+  });
+}
+
+grpc::Status OperatorService::Resolve(Context* c, const v1::ResolveAct* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/Resolve", out, [&](const Caller&, v1::PersonAct& act) -> absl::Status {
+    QUELL_RETURN_IF_ERROR(TooLong(in->cause(), kLongestText, "the cause"));
+    QUELL_RETURN_IF_ERROR(TooLong(in->fix(), kLongestText, "the fix"));
+    QUELL_ASSIGN_OR_RETURN(const v1::Incident incident, ResolveIncident(backend_, in->incident()));
+    *act.mutable_resolve() = *in;
+    act.mutable_resolve()->set_incident(incident.id());
+    return absl::OkStatus();
+  });
+}
+
+absl::Status OperatorService::FillTargets(const v1::RunRequest& in, v1::RunAct* out) {
+  if (in.hosts().empty() && in.labels().empty())
+    return absl::InvalidArgumentError("name the hosts: --host H[,H], --service S or -l key=value");
+  RowFilter all;
+  all.all = true;
+  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend_.List("host", all, kMostHosts, ""));
+  std::map<std::string, std::string> ids;  // by name
+  for (const auto& row : page.rows) {
+    v1::Host host;
+    if (host.ParseFromString(row.message) && HasLabels(host, in.labels())) ids[host.name()] = host.id();
+  }
+  if (in.hosts().empty()) {
+    for (const auto& [name, id] : ids) out->add_hosts(id);
+    if (ids.empty()) return absl::NotFoundError("no host has these labels");
+    return absl::OkStatus();
+  }
+  for (const auto& name : in.hosts()) {
+    const auto found = ids.find(name);
+    if (found == ids.end())
+      return absl::NotFoundError(
+          absl::StrCat("there is no host ", name, in.labels().empty() ? "" : " with these labels"));
+    if (std::find(out->hosts().begin(), out->hosts().end(), found->second) == out->hosts().end())
+      out->add_hosts(found->second);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status OperatorService::FillRun(const Caller& caller, const v1::RunRequest& in, v1::RunAct* out) {
+  const std::map<std::string, std::string> params(in.params().begin(), in.params().end());
+  QUELL_ASSIGN_OR_RETURN(*out->mutable_action(), policy::BuildAction(in.action(), params));
+  QUELL_RETURN_IF_ERROR(AuthoriseRun(caller, policy::ActionRisk(out->action())));
+  QUELL_RETURN_IF_ERROR(FillTargets(in, out));
+  if (!in.incident().empty()) {
+    QUELL_ASSIGN_OR_RETURN(const v1::Incident incident, ResolveIncident(backend_, in.incident()));
+    out->set_incident(incident.id());
+  }
+  out->set_dry_run(in.dry_run());
+  return absl::OkStatus();
+}
+
+grpc::Status OperatorService::Run(Context* c, const v1::RunRequest* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/Run", out, [&](const Caller& caller, v1::PersonAct& act) {
+    return FillRun(caller, *in, act.mutable_run());
+  });
+}
+
+absl::Status OperatorService::FillDecision(const Caller& caller, const v1::CommandAct& in,
+                                           v1::CommandAct* out) {
+  QUELL_RETURN_IF_ERROR(TooLong(in.why(), kLongestText, "the reason"));
+  QUELL_ASSIGN_OR_RETURN(const v1::CommandEntry command, ResolveCommand(backend_, in.command()));
+  if (command.requested_by() == "person:" + caller.name)
+    return absl::PermissionDeniedError("nobody decides about a command that they asked for themselves");
+  out->set_command(command.id());
+  out->set_why(in.why());
+  return absl::OkStatus();
+}
+
+grpc::Status OperatorService::Approve(Context* c, const v1::CommandAct* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/Approve", out, [&](const Caller& caller, v1::PersonAct& act) {
+    return FillDecision(caller, *in, act.mutable_approve());
+  });
+}
+
+grpc::Status OperatorService::Deny(Context* c, const v1::CommandAct* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/Deny", out, [&](const Caller& caller, v1::PersonAct& act) {
+    return FillDecision(caller, *in, act.mutable_deny());
+  });
+}
+
+grpc::Status OperatorService::SetHold(Context* c, const v1::HoldRequest* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/SetHold", out, [&](const Caller& caller, v1::PersonAct& act) {
+    if (in->why().empty()) return absl::InvalidArgumentError("a hold needs a reason: --why \"…\"");
+    QUELL_RETURN_IF_ERROR(TooLong(in->why(), kLongestText, "the reason"));
+    if (in->for_us() < 0) return absl::InvalidArgumentError("a hold's time is not negative");
+    v1::Hold* hold = act.mutable_hold();
+    hold->set_scope(in->scope().empty() ? "all" : in->scope());
+    hold->set_why(in->why());
+    hold->set_by(caller.name);
+    if (in->for_us() > 0) hold->set_until_us(backend_.Now() + in->for_us());
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status OperatorService::EndHold(Context* c, const v1::EndHold* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/EndHold", out, [&](const Caller&, v1::PersonAct& act) {
+    if (in->id().empty()) return absl::InvalidArgumentError("name the hold; `quell hold list` shows them");
+    *act.mutable_end_hold() = *in;
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status OperatorService::TestNotice(Context* c, const v1::NotifyTest* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/TestNotice", out, [&](const Caller&, v1::PersonAct& act) {
+    *act.mutable_notify_test() = *in;
+    return absl::OkStatus();
+  });
+}
+
+// ---- the server
+// -------------------------------------------------------------------------------------------------
+
+absl::StatusOr<std::unique_ptr<OperatorServer>> OperatorServer::Start(const std::string& socket_path,
+                                                                      OperatorBackend& backend) {
+  std::unique_ptr<OperatorServer> out(new OperatorServer);
+  QUELL_ASSIGN_OR_RETURN(out->socket_, OperatorSocket::Listen(socket_path));
+  OperatorSocket& socket = *out->socket_;
+  out->service_ = std::make_unique<OperatorService>(
+      backend, [&socket](const std::string& peer) { return socket.CallerOf(peer); });
+  grpc::ResourceQuota quota("operators");
+  quota.SetMaxThreads(kMostThreads);
+  grpc::ServerBuilder builder;
+  builder.SetResourceQuota(quota);
+  builder.SetMaxReceiveMessageSize(kLargestRequest);
+  builder.RegisterService(out->service_.get());
+  out->server_ = builder.BuildAndStart();
+  if (out->server_ == nullptr) return absl::InternalError("starting the operators' service failed");
+  socket.Serve(*out->server_);
+  return out;
+}
+
+OperatorServer::~OperatorServer() {
+  if (socket_ != nullptr) socket_->Stop();
+  if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+}
+
+}  // namespace quell::operators

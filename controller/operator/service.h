@@ -1,0 +1,80 @@
+// The operator service: role first, then references, then either a document made of rows or an act that the
+// engine answers. Owned by OperatorServer; gRPC's threads call it (at most 32 at a time).
+#pragma once
+#include <grpcpp/grpcpp.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "controller/operator/backend.h"
+#include "controller/operator/json.h"
+#include "controller/operator/roles.h"
+#include "controller/operator/socket.h"
+#include "quell/v1/operator.grpc.pb.h"
+
+namespace quell::operators {
+
+using CallerOf = std::function<std::optional<Caller>(const std::string& peer)>;
+
+class OperatorService final : public v1::Operator::Service {
+ public:
+  OperatorService(OperatorBackend& backend, CallerOf caller_of)
+      : backend_(backend), caller_of_(std::move(caller_of)) {}
+
+  using Context = grpc::ServerContext;
+  grpc::Status Status(Context* c, const v1::StatusRequest* in, v1::Document* out) override;
+  grpc::Status Get(Context* c, const v1::GetRequest* in, v1::Document* out) override;
+  grpc::Status Describe(Context* c, const v1::DescribeRequest* in, v1::Document* out) override;
+  grpc::Status Explain(Context* c, const v1::ExplainRequest* in, v1::Document* out) override;
+  grpc::Status Query(Context* c, const v1::QueryRequest* in, v1::Document* out) override;
+  grpc::Status WhoAmI(Context* c, const v1::WhoAmIRequest* in, v1::Document* out) override;
+  grpc::Status Version(Context* c, const v1::VersionRequest* in, v1::Document* out) override;
+  grpc::Status AuditVerify(Context* c, const v1::AuditVerifyRequest* in, v1::Document* out) override;
+  grpc::Status Declare(Context* c, const v1::Declare* in, v1::ActReply* out) override;
+  grpc::Status Acknowledge(Context* c, const v1::IncidentAct* in, v1::ActReply* out) override;
+  grpc::Status Take(Context* c, const v1::IncidentAct* in, v1::ActReply* out) override;
+  grpc::Status AddNote(Context* c, const v1::IncidentAct* in, v1::ActReply* out) override;
+  grpc::Status Resolve(Context* c, const v1::ResolveAct* in, v1::ActReply* out) override;
+  grpc::Status Run(Context* c, const v1::RunRequest* in, v1::ActReply* out) override;
+  grpc::Status Approve(Context* c, const v1::CommandAct* in, v1::ActReply* out) override;
+  grpc::Status Deny(Context* c, const v1::CommandAct* in, v1::ActReply* out) override;
+  grpc::Status SetHold(Context* c, const v1::HoldRequest* in, v1::ActReply* out) override;
+  grpc::Status EndHold(Context* c, const v1::EndHold* in, v1::ActReply* out) override;
+  grpc::Status TestNotice(Context* c, const v1::NotifyTest* in, v1::ActReply* out) override;
+
+ private:
+  using MakeDocument = std::function<absl::StatusOr<Json>(const Caller&)>;
+  using FillAct = std::function<absl::Status(const Caller&, v1::PersonAct&)>;
+
+  absl::StatusOr<Caller> Admit(Context* context, std::string_view method) const;
+  grpc::Status Read(Context* context, std::string_view method, v1::Document* out, const MakeDocument& make);
+  grpc::Status Act(Context* context, std::string_view method, v1::ActReply* out, const FillAct& fill);
+  absl::Status FillIncident(const v1::IncidentAct& in, v1::IncidentAct* out, size_t longest);
+  absl::Status FillRun(const Caller& caller, const v1::RunRequest& in, v1::RunAct* out);
+  absl::Status FillTargets(const v1::RunRequest& in, v1::RunAct* out);
+  absl::Status FillDecision(const Caller& caller, const v1::CommandAct& in, v1::CommandAct* out);
+  absl::StatusOr<Json> Entity(const engine::Answer& answer);
+
+  OperatorBackend& backend_;
+  CallerOf caller_of_;
+};
+
+// Socket, server and service together. Owned by main; the backend outlives it.
+class OperatorServer {
+ public:
+  static absl::StatusOr<std::unique_ptr<OperatorServer>> Start(const std::string& socket_path,
+                                                               OperatorBackend& backend);
+  ~OperatorServer();
+  uint64_t refused() const { return socket_->refused(); }
+
+ private:
+  OperatorServer() = default;
+  std::unique_ptr<OperatorSocket> socket_;
+  std::unique_ptr<OperatorService> service_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace quell::operators
