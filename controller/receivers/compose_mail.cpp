@@ -47,13 +47,13 @@ bool IsAscii(std::string_view s) {
 
 // The host part of ids: the installation, if it can stand there.
 std::string Domain(std::string_view installation) {
-  return IsUuid(installation) ? std::string(installation) + ".quell" : "quell";
+  return IsUuid(installation) ? std::string(installation) : "quell";
 }
 
 std::string Identifier(std::string_view installation, std::string_view purpose, std::string_view key) {
   std::string all(installation);
   all.append(1, '\0').append(purpose).append(1, '\0').append(key);
-  return "<" + HexEncode(Sha256(all).substr(0, 16)) + "@" + Domain(installation) + ">";
+  return "<" + HexEncode(Sha256(all).substr(0, 12)) + "@" + Domain(installation) + ">";
 }
 
 }  // namespace
