@@ -1,0 +1,327 @@
+// Apply: the only function that changes a State. Never decides: what it does follows from the record alone.
+#include <algorithm>
+
+#include "common/base/ids.h"
+#include "controller/engine/engine.h"
+#include "controller/engine/outcome.h"
+#include "controller/policy/command.h"
+#include "controller/policy/policy.h"
+
+namespace quell::engine {
+namespace {
+
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+constexpr Micros kKeepResolved = kDay;  // resolved incidents, their commands and notices stay in the state
+constexpr Micros kKeepCounts = kDay;    // the longest window of a guard
+constexpr int kMostCounts = 1000;       // per key
+constexpr int kTimelineHead = 200;      // entries kept from the beginning, and
+constexpr int kTimelineEntries = 1000;  // in all: the log has every one
+
+// Copies the named fields; one that is not set in `from` is cleared.
+void CopyFields(const Message& from, const google::protobuf::RepeatedField<uint32_t>& fields, Message& to) {
+  const auto* reflection = to.GetReflection();
+  Message* copy = from.New();
+  copy->CopyFrom(from);
+  for (uint32_t number : fields) {
+    const FieldDescriptor* field = to.GetDescriptor()->FindFieldByNumber(static_cast<int>(number));
+    if (field == nullptr) continue;  // a later version's
+    reflection->SwapFields(&to, copy, {field});
+    if (!field->is_repeated() && !reflection->HasField(to, field)) reflection->ClearField(&to, field);
+  }
+  delete copy;
+}
+
+bool Raised(const v1::Signal& signal) { return signal.state() == v1::FIRING || signal.state() == v1::HELD; }
+
+class Applier {
+ public:
+  Applier(State& state, const v1::RecordHeader& header)
+      : state_(state), header_(header), now_(header.time_us()) {}
+
+  void Run(const v1::Payload& payload) {
+    switch (payload.kind_case()) {
+      case v1::Payload::kControllerStarted:
+        return Started(payload.controller_started());
+      case v1::Payload::kConfigLoaded:
+        state_.config = payload.config_loaded().config();
+        return;
+      case v1::Payload::kHostEdge:
+        return Host(payload.host_edge());
+      case v1::Payload::kSignalEdge:
+        return Signal(payload.signal_edge().signal());
+      case v1::Payload::kWatchEdge:
+        return Watch(payload.watch_edge());
+      case v1::Payload::kIncidentOpened:
+        return Opened(payload.incident_opened().incident());
+      case v1::Payload::kIncidentChanged:
+        return Changed(payload.incident_changed());
+      case v1::Payload::kCommandIssued:
+        return Issued(payload.command_issued().command());
+      case v1::Payload::kCommandChanged:
+        return Changed(payload.command_changed());
+      case v1::Payload::kWatchSet:
+        state_.watches[payload.watch_set().watch().id()] = payload.watch_set().watch();
+        return;
+      case v1::Payload::kWatchEnded:
+        state_.watches.erase(payload.watch_ended().watch());
+        return;
+      case v1::Payload::kNoticeQueued:
+        state_.notices[payload.notice_queued().notice().key()] = payload.notice_queued().notice();
+        return;
+      case v1::Payload::kNoticeChanged:
+        return Changed(payload.notice_changed());
+      case v1::Payload::kHoldSet:
+        state_.holds[payload.hold_set().hold().id()] = payload.hold_set().hold();
+        return;
+      case v1::Payload::kHoldEnded:
+        state_.holds.erase(payload.hold_ended().id());
+        return;
+      case v1::Payload::kDecisionMade:
+        return Decided(payload.decision_made().decision());
+      default:
+        return;  // facts that change nothing by themselves
+    }
+  }
+
+ private:
+  // Nothing is known of any host until it is back: what fired is held, not cleared.
+  void Started(const v1::ControllerStarted& started) {
+    state_.started = started;
+    for (auto& [id, host] : state_.hosts) {
+      host.set_liveness(v1::UNSEEN);
+      host.set_liveness_since_us(now_);
+      host.set_executor_connected(false);
+    }
+    for (auto& [key, signal] : state_.signals) HoldSignal(signal);
+  }
+
+  void HoldSignal(v1::Signal& signal) {
+    if (signal.state() != v1::FIRING) return;
+    signal.set_was(signal.state());
+    signal.set_state(v1::HELD);
+  }
+
+  void Host(const v1::HostEdge& edge) {
+    if (edge.kind() == v1::HostEdge::HOST_REFUSED || edge.host().id().empty()) return;
+    v1::Host& host = state_.hosts[edge.host().id()];
+    const v1::Host before = host;
+    host = edge.host();
+    if (host.first_seen_us() == 0)
+      host.set_first_seen_us(before.first_seen_us() == 0 ? now_ : before.first_seen_us());
+    if (host.apps().empty()) *host.mutable_apps() = before.apps();
+    SetLiveness(edge, before, host);
+    if (host.liveness() != before.liveness()) host.set_liveness_since_us(now_);
+    if (edge.kind() != v1::HostEdge::HOST_LOST) return;
+    for (auto& [key, signal] : state_.signals) {
+      if (signal.host_id() == host.id()) HoldSignal(signal);
+    }
+  }
+
+  void SetLiveness(const v1::HostEdge& edge, const v1::Host& before, v1::Host& host) const {
+    switch (edge.kind()) {
+      case v1::HostEdge::HOST_CONNECTED:
+        host.set_liveness(v1::CONNECTED);
+        break;
+      case v1::HostEdge::HOST_LOST:
+        host.set_liveness(v1::LOST);
+        break;
+      case v1::HostEdge::HOST_GOODBYE:
+        host.set_liveness(v1::GONE);
+        break;
+      default:
+        if (host.liveness() == v1::LIVENESS_UNSPECIFIED) host.set_liveness(before.liveness());
+    }
+    const bool heard =
+        edge.kind() == v1::HostEdge::HOST_CONNECTED || edge.kind() == v1::HostEdge::HOST_CAPABILITY;
+    if (heard) host.set_seen_us(std::max(host.seen_us(), now_));
+    if (host.seen_us() == 0) host.set_seen_us(before.seen_us());
+  }
+
+  void Signal(const v1::Signal& edge) {
+    v1::Signal& signal = state_.signals[edge.key()];
+    const v1::Signal before = std::move(signal);
+    const bool was_raised = Raised(before);
+    signal = edge;
+    signal.set_was(before.state() == v1::SIGNAL_STATE_UNSPECIFIED ? v1::CLEARED : before.state());
+    signal.set_incident(before.incident());
+    signal.set_fires(before.fires());
+    signal.set_edge_us(before.edge_us());
+    if (Raised(signal) && !was_raised) {
+      signal.set_fires(before.fires() + 1);
+      signal.set_edge_us(now_);
+    }
+    if (edge.state() == v1::CLEARED)
+      signal.set_fired_us(edge.fired_us() == 0 ? before.fired_us() : edge.fired_us());
+    if (signal.facts().empty()) *signal.mutable_facts() = before.facts();
+    Count(signal.incident(), was_raised, Raised(signal));
+    if (signal.state() == v1::CLEARED && !state_.incidents.contains(signal.incident())) Forget(edge.key());
+  }
+
+  // Keeps `firing` and `quiet_us` of the incident.
+  void Count(const std::string& id, bool was, bool is) {
+    auto it = state_.incidents.find(id);
+    if (it == state_.incidents.end() || was == is) return;
+    v1::Incident& incident = it->second;
+    incident.set_firing(is ? incident.firing() + 1 : incident.firing() - 1);
+    if (incident.firing() == 0) incident.set_quiet_us(now_);
+  }
+
+  void Forget(const std::string& signal) {
+    const std::string prefix = signal + "|";
+    auto from = state_.decisions.lower_bound(prefix);
+    while (from != state_.decisions.end() && from->first.compare(0, prefix.size(), prefix) == 0) {
+      from = state_.decisions.erase(from);
+    }
+    state_.signals.erase(signal);
+  }
+
+  // A false condition that names a signal says that it still fires, on that sample.
+  void Watch(const v1::WatchEdge& edge) {
+    auto watch = state_.watches.find(edge.watch());
+    if (watch == state_.watches.end() || edge.value() != v1::WatchEdge::FALSE) return;
+    auto signal = state_.signals.find(watch->second.signal_key());
+    if (signal == state_.signals.end() || signal->second.state() != v1::FIRING) return;
+    signal->second.set_sample_us(std::max(signal->second.sample_us(), edge.sample_us()));
+  }
+
+  void Opened(const v1::Incident& opened) {
+    Prune();
+    v1::Incident& incident = state_.incidents[opened.id()];
+    incident = opened;
+    for (v1::TimelineEntry& entry : *incident.mutable_timeline()) Stamp(entry);
+    incident.set_firing(0);
+    for (const std::string& key : opened.signals()) Attach(key, incident);
+    state_.next_incident = std::max(state_.next_incident, opened.number() + 1);
+  }
+
+  void Attach(const std::string& key, v1::Incident& incident) {
+    auto it = state_.signals.find(key);
+    if (it == state_.signals.end()) return;
+    it->second.set_incident(incident.id());
+    if (Raised(it->second)) incident.set_firing(incident.firing() + 1);
+  }
+
+  void Stamp(v1::TimelineEntry& entry) const {
+    if (entry.at_us() == 0) entry.set_at_us(now_);
+    entry.set_seq(header_.seq());
+  }
+
+  void Changed(const v1::IncidentChanged& change) {
+    auto it = state_.incidents.find(change.incident());
+    if (it == state_.incidents.end()) return;
+    v1::Incident& incident = it->second;
+    CopyFields(change.set(), change.fields(), incident);
+    for (const v1::TimelineEntry& entry : change.entries()) {
+      *incident.add_timeline() = entry;
+      Stamp(*incident.mutable_timeline(incident.timeline_size() - 1));
+    }
+    while (incident.timeline_size() > kTimelineEntries) {
+      incident.mutable_timeline()->erase(incident.mutable_timeline()->begin() + kTimelineHead);
+    }
+    for (const std::string& key : change.add_signals()) {
+      incident.add_signals(key);
+      Attach(key, incident);
+    }
+    incident.mutable_hosts()->MergeFrom(change.add_hosts());
+    incident.mutable_services()->MergeFrom(change.add_services());
+  }
+
+  void Issued(const v1::CommandEntry& command) {
+    state_.commands[command.id()] = command;
+    auto it = state_.incidents.find(command.incident());
+    if (it == state_.incidents.end()) {
+      state_.next_command = std::max(state_.next_command, command.number() + 1);
+    } else {
+      it->second.add_commands(command.id());
+      it->second.set_commands_count(it->second.commands_count() + 1);
+    }
+    if (command.state() == v1::ISSUED) CountAct(command);
+  }
+
+  void Changed(const v1::CommandChanged& change) {
+    auto it = state_.commands.find(change.command());
+    if (it == state_.commands.end()) return;
+    const bool waited = it->second.state() == v1::AWAITING_APPROVAL;
+    CopyFields(change.set(), change.fields(), it->second);
+    if (waited && it->second.state() == v1::ISSUED) CountAct(it->second);
+  }
+
+  void CountAct(const v1::CommandEntry& command) {
+    if (command.dry_run()) return;
+    CountAt(policy::TargetCountKey(command.host_id(), command.target()));
+    CountAt(policy::GroupCountKey(command.group()));
+  }
+
+  void CountAt(const std::string& key) {
+    v1::GuardCount& count = state_.counts[key];
+    count.set_key(key);
+    auto* at = count.mutable_at_us();
+    while (!at->empty() && (at->Get(0) < now_ - kKeepCounts || at->size() >= kMostCounts))
+      at->erase(at->begin());
+    at->Add(now_);
+  }
+
+  void Changed(const v1::NoticeChanged& change) {
+    auto it = state_.notices.find(change.key());
+    if (it != state_.notices.end()) CopyFields(change.set(), change.fields(), it->second);
+  }
+
+  void Decided(const v1::Decision& decision) {
+    v1::Decision& kept =
+        state_.decisions[policy::DecisionKey(decision.signal(), decision.policy(), decision.step())];
+    kept = decision;
+    kept.set_seq(header_.seq());
+    kept.set_at_us(now_);
+  }
+
+  // What ended more than a day ago leaves the state; log and projections keep it.
+  void Prune() {
+    const Micros before = now_ - kKeepResolved;
+    for (auto it = state_.incidents.begin(); it != state_.incidents.end();) {
+      const bool old = it->second.status() >= v1::RESOLVED && it->second.resolved_us() < before;
+      if (!old) {
+        ++it;
+        continue;
+      }
+      for (const std::string& id : it->second.commands()) state_.commands.erase(id);
+      for (const std::string& key : it->second.signals()) {
+        auto signal = state_.signals.find(key);
+        const bool done = signal != state_.signals.end() && signal->second.incident() == it->first;
+        if (done && !Raised(signal->second)) Forget(key);
+      }
+      it = state_.incidents.erase(it);
+    }
+    std::erase_if(state_.notices, [&](const auto& entry) { return OldNotice(entry.second, before); });
+    std::erase_if(state_.commands, [&](const auto& entry) { return OldCommand(entry.second, before); });
+    std::erase_if(state_.counts, [&](const auto& entry) {
+      const auto& at = entry.second.at_us();
+      return at.empty() || at.Get(at.size() - 1) < before;
+    });
+  }
+
+  bool OldNotice(const v1::Notice& notice, Micros before) const {
+    const bool over =
+        notice.state() == v1::SENT || notice.state() == v1::GIVEN_UP || notice.state() == v1::SUPERSEDED;
+    return over && notice.queued_us() < before && !state_.incidents.contains(notice.incident());
+  }
+
+  static bool OldCommand(const v1::CommandEntry& command, Micros before) {
+    return command.incident().empty() && command.finished_us() != 0 && command.finished_us() < before;
+  }
+
+  State& state_;
+  const v1::RecordHeader& header_;
+  const Micros now_;
+};
+
+}  // namespace
+
+void Apply(State& state, const v1::RecordHeader& header, const v1::Payload& payload) {
+  state.seq = header.seq();
+  state.time = std::max(state.time, header.time_us());
+  Applier(state, header).Run(payload);
+}
+
+}  // namespace quell::engine

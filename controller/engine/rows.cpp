@@ -1,0 +1,169 @@
+// Projection rows: what responders' lists read, made of the entities that records touched.
+#include <set>
+
+#include "controller/engine/log_store.h"
+#include "controller/incidents/find.h"
+
+namespace quell::engine {
+namespace {
+
+ProjectionRow Row(const char* kind, const std::string& id, Micros time, bool open, const std::string& parent,
+                  const google::protobuf::MessageLite& message) {
+  ProjectionRow row;
+  row.kind = kind;
+  row.id = id;
+  row.time = time;
+  row.open = open;
+  row.parent = parent;
+  row.message = message.SerializeAsString();
+  return row;
+}
+
+ProjectionRow RowOf(const v1::Incident& incident) {
+  return Row("incident", incident.id(), incident.declared_us(), incidents::IsOpen(incident), "", incident);
+}
+ProjectionRow RowOf(const v1::CommandEntry& command) {
+  return Row("command", command.id(), command.proposed_us(), incidents::InFlight(command), command.incident(),
+             command);
+}
+ProjectionRow RowOf(const v1::Signal& signal) {
+  return Row("signal", signal.key(), signal.fired_us(), signal.state() != v1::CLEARED, signal.incident(),
+             signal);
+}
+ProjectionRow RowOf(const v1::Host& host) { return Row("host", host.id(), host.seen_us(), true, "", host); }
+ProjectionRow RowOf(const v1::Notice& notice) {
+  const bool open = notice.state() == v1::QUEUED || notice.state() == v1::SENDING;
+  return Row("notice", notice.key(), notice.queued_us(), open, notice.incident(), notice);
+}
+ProjectionRow RowOf(const v1::Hold& hold) { return Row("hold", hold.id(), hold.since_us(), true, "", hold); }
+ProjectionRow RowOf(const v1::Decision& decision) {
+  return Row("decision", std::to_string(decision.seq()), decision.at_us(), true, decision.incident(),
+             decision);
+}
+
+// What records name; each entity gets one row however often it was touched.
+struct Touched {
+  std::set<std::string> incidents, commands, signals, hosts, notices;
+
+  void Note(const v1::Payload& payload) {
+    switch (payload.kind_case()) {
+      case v1::Payload::kHostEdge:
+        hosts.insert(payload.host_edge().host().id());
+        break;
+      case v1::Payload::kSignalEdge:
+        signals.insert(payload.signal_edge().signal().key());
+        break;
+      case v1::Payload::kIncidentOpened:
+        incidents.insert(payload.incident_opened().incident().id());
+        for (const auto& key : payload.incident_opened().incident().signals()) signals.insert(key);
+        break;
+      case v1::Payload::kIncidentChanged:
+        incidents.insert(payload.incident_changed().incident());
+        for (const auto& key : payload.incident_changed().add_signals()) signals.insert(key);
+        break;
+      case v1::Payload::kCommandIssued:
+        commands.insert(payload.command_issued().command().id());
+        incidents.insert(payload.command_issued().command().incident());
+        break;
+      case v1::Payload::kCommandChanged:
+        commands.insert(payload.command_changed().command());
+        break;
+      case v1::Payload::kNoticeQueued:
+        notices.insert(payload.notice_queued().notice().key());
+        break;
+      case v1::Payload::kNoticeChanged:
+        notices.insert(payload.notice_changed().key());
+        break;
+      default:
+        break;
+    }
+  }
+};
+
+template <typename Map>
+void AddRows(const Map& map, const std::set<std::string>& ids, std::vector<ProjectionRow>& rows) {
+  for (const std::string& id : ids) {
+    if (auto it = map.find(id); it != map.end()) rows.push_back(RowOf(it->second));
+  }
+}
+
+// A start changes every host and every firing signal at once.
+void AddAfterStart(const State& state, Touched& touched) {
+  for (const auto& [id, host] : state.hosts) touched.hosts.insert(id);
+  for (const auto& [key, signal] : state.signals) touched.signals.insert(key);
+}
+
+void AddHeldSignals(const State& state, const std::string& host, Touched& touched) {
+  for (const auto& [key, signal] : state.signals) {
+    if (signal.host_id() == host) touched.signals.insert(key);
+  }
+}
+
+// Rows of things that are not kept as entities, or not any more.
+void AddPassing(const Record& record, const State& state, std::vector<ProjectionRow>& rows) {
+  const v1::Payload& payload = record.payload;
+  const uint64_t seq = record.header.seq();
+  if (payload.has_app_event()) {
+    const v1::AppEvent& event = payload.app_event();
+    rows.push_back(Row("event", std::to_string(seq),
+                       event.at_us() == 0 ? record.header.time_us() : event.at_us(), true, event.host_id(),
+                       event));
+  } else if (payload.has_hold_set()) {
+    rows.push_back(RowOf(payload.hold_set().hold()));
+  } else if (payload.has_hold_ended()) {
+    v1::Hold ended;
+    ended.set_id(payload.hold_ended().id());
+    ProjectionRow row = Row("hold", ended.id(), record.header.time_us(), false, "", ended);
+    row.removed = true;
+    rows.push_back(std::move(row));
+  } else if (payload.has_decision_made()) {
+    v1::Decision decision = payload.decision_made().decision();
+    decision.set_seq(seq);
+    decision.set_at_us(record.header.time_us());
+    rows.push_back(RowOf(decision));
+  } else if (payload.has_signal_edge() && !state.signals.contains(payload.signal_edge().signal().key())) {
+    rows.push_back(RowOf(payload.signal_edge().signal()));
+  }
+}
+
+}  // namespace
+
+std::vector<ProjectionRow> RowsFor(const std::vector<Record>& records, const State& state) {
+  Touched touched;
+  std::vector<ProjectionRow> rows;
+  for (const Record& record : records) {
+    touched.Note(record.payload);
+    AddPassing(record, state, rows);
+    if (record.payload.has_controller_started()) AddAfterStart(state, touched);
+    if (record.payload.has_host_edge() && record.payload.host_edge().kind() == v1::HostEdge::HOST_LOST) {
+      AddHeldSignals(state, record.payload.host_edge().host().id(), touched);
+    }
+    if (record.payload.has_signal_edge()) {
+      auto it = state.signals.find(record.payload.signal_edge().signal().key());
+      if (it != state.signals.end()) touched.incidents.insert(it->second.incident());
+    }
+  }
+  AddRows(state.incidents, touched.incidents, rows);
+  AddRows(state.commands, touched.commands, rows);
+  AddRows(state.signals, touched.signals, rows);
+  AddRows(state.hosts, touched.hosts, rows);
+  AddRows(state.notices, touched.notices, rows);
+  return rows;
+}
+
+std::vector<ProjectionRow> AllRows(const State& state) {
+  std::vector<ProjectionRow> rows;
+  auto all = [&](const auto& map) {
+    for (const auto& [id, entity] : map) rows.push_back(RowOf(entity));
+  };
+  all(state.incidents);
+  all(state.commands);
+  all(state.signals);
+  all(state.hosts);
+  all(state.notices);
+  all(state.holds);
+  all(state.decisions);
+  return rows;
+}
+
+}  // namespace quell::engine

@@ -1,0 +1,213 @@
+#include "controller/policy/guards.h"
+
+#include <algorithm>
+
+#include "controller/incidents/find.h"
+#include "controller/policy/bind.h"
+#include "controller/policy/command.h"
+#include "controller/policy/hold.h"
+#include "controller/policy/match.h"
+#include "controller/signals/correlation.h"
+
+namespace quell::policy {
+namespace {
+
+constexpr size_t kSmallGroup = 5;  // below it shares mean nothing: one target at a time
+constexpr int kWithoutImprovement = 3;
+
+Ruling Withhold(std::string reason) { return {Verdict::kWithhold, std::move(reason), 0}; }
+Ruling GiveUp(std::string reason) { return {Verdict::kGiveUp, std::move(reason), 0}; }
+Ruling Wait(std::string reason, Micros retry) { return {Verdict::kWait, std::move(reason), retry}; }
+Ruling Ask(std::string reason) { return {Verdict::kAsk, std::move(reason), 0}; }
+
+Ruling OwnTarget(const Question& q) {
+  if (!IsOwnTarget(q.action)) return {};
+  return Withhold(TargetOf(q.action) + " is part of quell itself");
+}
+
+Ruling OnHold(const Question& q) {
+  const v1::Hold* hold = FindHold(q.state, q.policy.name(), q.host, &q.incident, q.now);
+  if (hold == nullptr) return {};
+  return Withhold("hold " + hold->id() + " by " + hold->by() + ": " + hold->why());
+}
+
+Ruling HostActs(const Question& q) {
+  std::string why = HostWontAct(q.host, ActionName(q.action));
+  return why.empty() ? Ruling{} : Withhold(std::move(why));
+}
+
+Ruling Security(const Question& q) {
+  if (q.incident.category() != "security" && !signals::IsSecurity(q.signal)) return {};
+  return Withhold("a security incident gets no automatic remedy");
+}
+
+// What came of an earlier command for this very firing ends the matter, or leaves it to the later guards.
+Ruling Earlier(const Question& q) {
+  const v1::CommandEntry* last = nullptr;
+  for (const std::string& id : q.incident.commands()) {
+    auto it = q.state.commands.find(id);
+    if (it == q.state.commands.end() || it->second.signal() != q.signal.key()) continue;
+    if (it->second.proposed_us() >= q.signal.edge_us()) last = &it->second;
+  }
+  if (last == nullptr) return {};
+  switch (last->state()) {
+    case v1::DENIED:
+      return Withhold("denied by " + last->approved_by() + ": " + last->reason());
+    case v1::COMMAND_UNKNOWN:
+      return GiveUp("nobody can say how " + last->target() + " on " + last->host() +
+                    " ended; it is not repeated");
+    case v1::EXPIRED:
+      if (last->issued_us() == 0) return Withhold("nobody approved it in time");
+      return {};
+    case v1::REFUSED:
+      if (last->refusal() == v1::REFUSAL_BUSY) return {};
+      if (last->refusal() == v1::REFUSAL_CHECK)
+        return Withhold("the host's check refused: " + last->reason());
+      return GiveUp("the host refused: " + last->reason());
+    default:
+      return {};
+  }
+}
+
+Ruling Attempts(const Question& q) {
+  const v1::Guard& guard = q.policy.guard();
+  auto it = q.state.counts.find(TargetCountKey(q.host->id(), Describe(q.action)));
+  if (it == q.state.counts.end() || guard.attempts_max() == 0) return {};
+  const auto& at = it->second.at_us();
+  const auto recent =
+      std::count_if(at.begin(), at.end(), [&](Micros t) { return t + guard.attempts_within_us() > q.now; });
+  if (static_cast<uint32_t>(recent) < guard.attempts_max()) return {};
+  return GiveUp("it was tried " + std::to_string(recent) + " times within " +
+                FormatDuration(guard.attempts_within_us()) + " on " + q.host->name());
+}
+
+// Three in a row that changed nothing: whatever this is, the remedy is not for it.
+Ruling Breaker(const Question& q) {
+  int useless = 0;
+  for (const v1::CommandEntry* command : OfGroup(q.state, q.group)) {
+    if (command->requested_by().compare(0, 7, "policy:") != 0 || command->dry_run()) continue;
+    const bool done = command->state() == v1::SUCCEEDED || command->state() == v1::FAILED ||
+                      command->state() == v1::COMMAND_UNKNOWN;
+    if (!done || incidents::InFlight(*command)) continue;
+    if (command->improved()) return {};
+    if (command->incident() != q.incident.id()) return {};
+    if (++useless >= kWithoutImprovement) {
+      return GiveUp(std::to_string(useless) + " actions in a row on " + q.group + " did not help");
+    }
+  }
+  return {};
+}
+
+Ruling Cooldown(const Question& q) {
+  auto it = q.state.counts.find(TargetCountKey(q.host->id(), Describe(q.action)));
+  if (it == q.state.counts.end() || it->second.at_us().empty()) return {};
+  const Micros over = it->second.at_us(it->second.at_us_size() - 1) + q.policy.guard().cooldown_us();
+  if (over <= q.now) return {};
+  return Wait("it was done on " + q.host->name() + " less than " +
+                  FormatDuration(q.policy.guard().cooldown_us()) + " ago",
+              over);
+}
+
+Ruling SmallGroup(const Question& q) {
+  for (const v1::CommandEntry* command : OfGroup(q.state, q.group)) {
+    const bool done = command->state() == v1::SUCCEEDED || command->state() == v1::FAILED;
+    if (!done || command->dry_run() || command->incident() != q.incident.id()) continue;
+    const v1::Signal* cause = nullptr;
+    if (auto it = q.state.signals.find(command->signal()); it != q.state.signals.end()) cause = &it->second;
+    const bool still_ill = cause != nullptr && cause->state() != v1::CLEARED;
+    if (command->improved() || !still_ill || command->host_id() == q.host->id()) return {};
+    return Wait("the one before it, on " + command->host() + ", has not helped", 0);
+  }
+  return {};
+}
+
+Ruling Window(const Question& q, size_t size) {
+  const v1::Guard& guard = q.policy.guard();
+  auto it = q.state.counts.find(GroupCountKey(q.group));
+  if (it == q.state.counts.end()) return {};
+  const auto allowed =
+      std::max<size_t>(1, static_cast<size_t>(guard.group_max_share() * static_cast<double>(size)));
+  std::vector<Micros> recent;
+  for (Micros at : it->second.at_us()) {
+    if (at + guard.group_within_us() > q.now) recent.push_back(at);
+  }
+  if (recent.size() < allowed) return {};
+  return Wait(std::to_string(recent.size()) + " of the group's " + std::to_string(size) +
+                  " were acted on within " + FormatDuration(guard.group_within_us()),
+              recent[recent.size() - allowed] + guard.group_within_us());
+}
+
+Ruling OneAtATime(const Question& q) {
+  for (const v1::CommandEntry* command : OfGroup(q.state, q.group)) {
+    if (!incidents::InFlight(*command)) continue;
+    return Wait("another one of the group is under way, on " + command->host(), 0);
+  }
+  const size_t size = GroupSize(q.state, q.group, q.now);
+  return size < kSmallGroup ? SmallGroup(q) : Window(q, size);
+}
+
+Ruling Unhealthy(const Question& q) {
+  const double stop = q.policy.guard().stop_above_unhealthy();
+  const size_t size = GroupSize(q.state, q.group, q.now);
+  if (stop <= 0 || size < kSmallGroup) return {};
+  const size_t ill = GroupUnhealthy(q.state, q.group);
+  if (static_cast<double>(ill) <= stop * static_cast<double>(size)) return {};
+  return Withhold(std::to_string(ill) + " of " + std::to_string(size) +
+                  " hosts of the group are ill: this is not one host's fault");
+}
+
+Ruling Taken(const Question& q) {
+  if (q.incident.taken_by().empty()) return {};
+  return Ask(q.incident.taken_by() + " has taken the incident");
+}
+
+Ruling Provenance(const Question& q) {
+  std::string why = WhyNotTrusted(q.state.config, q.signal, q.action);
+  return why.empty() ? Ruling{} : Ask(std::move(why));
+}
+
+Ruling Fresh(const Question& q) {
+  const Micros age = q.now - q.signal.sample_us();
+  if (q.policy.guard().fresh_us() == 0 || age <= q.policy.guard().fresh_us()) return {};
+  return {Verdict::kConfirm, "the evidence is " + FormatAge(age) + " old", 0};
+}
+
+}  // namespace
+
+const std::vector<GuardRow>& Guards() {
+  static const auto& rows = *new std::vector<GuardRow>{
+      {"self", &OwnTarget},   {"hold", &OnHold},       {"host", &HostActs},   {"security", &Security},
+      {"earlier", &Earlier},  {"attempts", &Attempts}, {"breaker", &Breaker}, {"cooldown", &Cooldown},
+      {"group", &OneAtATime}, {"fleet", &Unhealthy},   {"taken", &Taken},     {"provenance", &Provenance},
+      {"stale", &Fresh},
+  };
+  return rows;
+}
+
+std::string HostWontAct(const v1::Host* host, const std::string& action) {
+  if (host == nullptr) return "it names no host that is known";
+  if (host->liveness() != v1::CONNECTED) return host->name() + " is not connected";
+  if (!host->executor_connected()) return host->name() + " has no executor at work";
+  if (host->held()) return host->name() + " is held by its own stop file";
+  if (!host->sanctions_error().empty())
+    return "the sanctions of " + host->name() + " refuse everything: " + host->sanctions_error();
+  if (host->results_full()) return host->name() + " takes no command: its results are not collected";
+  const auto& actions = host->actions();
+  if (std::find(actions.begin(), actions.end(), action) == actions.end())
+    return host->name() + " does not know " + action;
+  return "";
+}
+
+std::vector<const v1::CommandEntry*> OfGroup(const engine::State& state, const std::string& group) {
+  std::vector<const v1::CommandEntry*> found;
+  for (const auto& [id, command] : state.commands) {
+    if (command.group() == group) found.push_back(&command);
+  }
+  std::sort(found.begin(), found.end(), [](const auto* a, const auto* b) {
+    if (a->proposed_us() != b->proposed_us()) return a->proposed_us() > b->proposed_us();
+    return a->id() > b->id();
+  });
+  return found;
+}
+
+}  // namespace quell::policy

@@ -1,0 +1,107 @@
+#include "controller/policy/hold.h"
+
+#include <algorithm>
+
+namespace quell::policy {
+namespace {
+
+using engine::Outcome;
+using engine::State;
+
+bool Covers(const v1::Hold& hold, const std::string& policy, const v1::Host* host,
+            const v1::Incident* incident) {
+  const std::string& scope = hold.scope();
+  if (scope == "all") return true;
+  const size_t colon = scope.find(':');
+  if (colon == std::string::npos) return true;  // what can't be read holds everything
+  const std::string kind = scope.substr(0, colon), name = scope.substr(colon + 1);
+  if (kind == "policy") return name == policy;
+  if (kind == "host") return host != nullptr && (host->name() == name || host->id() == name);
+  if (kind != "service") return true;
+  if (incident == nullptr) return false;
+  const auto& services = incident->services();
+  return std::find(services.begin(), services.end(), name) != services.end();
+}
+
+std::string CheckScope(const State& state, const std::string& scope) {
+  if (scope == "all") return "";
+  const size_t colon = scope.find(':');
+  const std::string kind = scope.substr(0, colon);
+  const std::string name = colon == std::string::npos ? "" : scope.substr(colon + 1);
+  if (name.empty() || (kind != "service" && kind != "policy" && kind != "host")) {
+    return "a hold's scope is all, service:NAME, policy:NAME or host:NAME";
+  }
+  if (kind == "host") {
+    for (const auto& [id, host] : state.hosts) {
+      if (id == name || host.name() == name) return "";
+    }
+    return "there is no host " + name;
+  }
+  if (kind == "policy") {
+    for (const v1::Policy& policy : state.config.policies()) {
+      if (policy.name() == name) return "";
+    }
+    return "there is no policy " + name;
+  }
+  return "";
+}
+
+v1::Payload Ended(const std::string& id, const std::string& by) {
+  v1::Payload payload;
+  payload.mutable_hold_ended()->set_id(id);
+  payload.mutable_hold_ended()->set_by(by);
+  return payload;
+}
+
+}  // namespace
+
+const v1::Hold* FindHold(const State& state, const std::string& policy, const v1::Host* host,
+                         const v1::Incident* incident, Micros now) {
+  for (const auto& [id, hold] : state.holds) {
+    if (hold.until_us() != 0 && hold.until_us() <= now) continue;
+    if (Covers(hold, policy, host, incident)) return &hold;
+  }
+  return nullptr;
+}
+
+Outcome SetHold(const State& state, const v1::Hold& act, const std::string& who, Micros now) {
+  if (std::string wrong = CheckScope(state, act.scope()); !wrong.empty()) {
+    return engine::Refuse(act.scope().find(':') == std::string::npos ? 1 : 3, wrong);
+  }
+  if (act.until_us() != 0 && act.until_us() <= now)
+    return engine::Refuse(1, "the hold would have ended already");
+  v1::Payload payload;
+  v1::Hold* hold = payload.mutable_hold_set()->mutable_hold();
+  *hold = act;
+  hold->set_id("H-" + std::to_string(state.seq));  // the seq of the act's own record
+  hold->set_by(who);
+  hold->set_since_us(now);
+  Outcome out;
+  out.reply = engine::Reply{0, "on hold: " + hold->scope(), "hold", hold->id()};
+  out.Add(std::move(payload));
+  return out;
+}
+
+Outcome EndHold(const State& state, const std::string& id, const std::string& who) {
+  if (!state.holds.contains(id)) return engine::Refuse(3, "there is no hold " + id);
+  Outcome out;
+  out.Add(Ended(id, who));
+  out.reply = engine::Reply{0, "ended hold " + id, "hold", id};
+  return out;
+}
+
+Outcome DueHolds(const State& state, Micros now) {
+  Outcome out;
+  for (const auto& [id, hold] : state.holds) {
+    if (hold.until_us() != 0 && hold.until_us() <= now) out.Add(Ended(id, "quell"));
+  }
+  return out;
+}
+
+Micros NextHoldEnd(const State& state) {
+  Micros next = 0;
+  for (const auto& [id, hold] : state.holds) next = engine::Earlier(next, hold.until_us());
+  return next;
+}
+
+}  // namespace quell::policy

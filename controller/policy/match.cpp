@@ -1,0 +1,104 @@
+#include "controller/policy/match.h"
+
+#include <algorithm>
+#include <set>
+
+#include "controller/policy/bind.h"
+#include "controller/signals/correlation.h"
+
+namespace quell::policy {
+namespace {
+
+bool Matches(const v1::Policy& policy, const v1::Signal& signal) {
+  const auto& alerts = policy.alerts();
+  if (!alerts.empty() && std::find(alerts.begin(), alerts.end(), signal.alert()) == alerts.end())
+    return false;
+  const auto& severities = policy.severities();
+  const v1::Severity severity = signals::SeverityOf(signal);
+  if (!severities.empty() && std::find(severities.begin(), severities.end(), severity) == severities.end()) {
+    return false;
+  }
+  for (const auto& [name, value] : policy.match()) {
+    if (signals::LabelOf(signal, name) != value) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+const v1::Policy* Match(const v1::Config& config, const v1::Signal& signal) {
+  for (const v1::Policy& policy : config.policies()) {
+    if (Matches(policy, signal)) return &policy;
+  }
+  return nullptr;
+}
+
+const v1::Policy* FindPolicy(const v1::Config& config, const std::string& name) {
+  for (const v1::Policy& policy : config.policies()) {
+    if (policy.name() == name) return &policy;
+  }
+  return nullptr;
+}
+
+const v1::AlertRule* FindAlert(const v1::Config& config, const std::string& name) {
+  for (const v1::AlertRule& alert : config.alerts()) {
+    if (alert.name() == name) return &alert;
+  }
+  return nullptr;
+}
+
+const v1::Host* HostOf(const engine::State& state, const v1::Signal& signal) {
+  if (!signal.host_id().empty()) {
+    auto it = state.hosts.find(signal.host_id());
+    return it == state.hosts.end() ? nullptr : &it->second;
+  }
+  const std::string_view instance = signals::LabelOf(signal, "instance");
+  if (instance.empty()) return nullptr;
+  for (const auto& [id, host] : state.hosts) {
+    if (host.name() == instance) return &host;
+  }
+  return nullptr;
+}
+
+std::string WhyNotTrusted(const v1::Config& config, const v1::Signal& signal, const v1::Action& action) {
+  if (ActionRisk(action) != v1::RISK_LOW && ActionRisk(action) != v1::RISK_MEDIUM) {
+    return ActionName(action) + " is never automatic";
+  }
+  const v1::AlertRule* alert = FindAlert(config, signal.alert());
+  if (alert == nullptr) return "no loaded rule is named " + signal.alert();
+  if (alert->provenance().empty())
+    return "nobody says who could have made up what " + signal.alert() + " reads";
+  for (const std::string& who : alert->provenance()) {
+    if (who == "kernel" || who == "daemon") continue;
+    if (who != "probe") return signal.alert() + " reads what the " + who + " itself says";
+    if (ActionRisk(action) != v1::RISK_LOW) {
+      return signal.alert() + " rests on a probe, and " + ActionName(action) + " is not of low risk";
+    }
+    if (signals::AppOf(signal).empty() || signals::AppOf(signal) != TargetOf(action)) {
+      return signal.alert() + " rests on a probe that is not about " + TargetOf(action);
+    }
+  }
+  return "";
+}
+
+size_t GroupSize(const engine::State& state, const std::string& group, Micros now) {
+  size_t size = 0;
+  for (const auto& [id, host] : state.hosts) {
+    if (host.liveness() != v1::CONNECTED && now - host.seen_us() > kDay) continue;
+    const auto& apps = host.apps();
+    if (std::find(apps.begin(), apps.end(), group) != apps.end()) ++size;
+  }
+  return size;
+}
+
+size_t GroupUnhealthy(const engine::State& state, const std::string& group) {
+  std::set<std::string_view> hosts;
+  for (const auto& [key, signal] : state.signals) {
+    if (signal.state() == v1::FIRING && signals::AppOf(signal) == group) {
+      hosts.insert(signals::LabelOf(signal, "instance"));
+    }
+  }
+  return hosts.size();
+}
+
+}  // namespace quell::policy

@@ -1,0 +1,26 @@
+// Which policy speaks for a signal, and what a group of targets is. Pure.
+#pragma once
+#include <string>
+
+#include "controller/engine/state.h"
+
+namespace quell::policy {
+
+// The first policy, in the files' order, whose conditions all hold; nullptr when none does.
+const v1::Policy* Match(const v1::Config& config, const v1::Signal& signal);
+const v1::Policy* FindPolicy(const v1::Config& config, const std::string& name);
+const v1::AlertRule* FindAlert(const v1::Config& config, const std::string& name);
+// The host that a signal is about; nullptr for one that is about none.
+const v1::Host* HostOf(const engine::State& state, const v1::Signal& signal);
+
+// Who could have made a signal up, against what the action would do: kernel and daemon may act automatically;
+// a probe only with a low-risk action on the probed app itself; everything else asks. The reason, or "".
+std::string WhyNotTrusted(const v1::Config& config, const v1::Signal& signal, const v1::Action& action);
+
+// How many hosts run the app "USER/APP", of those seen within a day. 0: no host tells its apps, so the group
+// counts as small.
+size_t GroupSize(const engine::State& state, const std::string& group, Micros now);
+// Of them, those with a firing signal about it.
+size_t GroupUnhealthy(const engine::State& state, const std::string& group);
+
+}  // namespace quell::policy

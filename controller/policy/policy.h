@@ -1,0 +1,20 @@
+// May we act on this signal, with what, or why not: every answer is a Decision in the log, the negative ones
+// too. Pure.
+#pragma once
+#include "controller/engine/outcome.h"
+
+namespace quell::policy {
+
+// Looks at one firing signal of an open incident. Records nothing when the answer is the one recorded last.
+engine::Outcome Consider(const engine::State& state, const std::string& signal, Micros now);
+// A confirm watch answered.
+engine::Outcome OnWatchEdge(const engine::State& state, const v1::WatchEdge& edge);
+// Confirm watches that got no answer.
+engine::Outcome Due(const engine::State& state, Micros now);
+Micros NextDue(const engine::State& state);  // of confirm watches and of decisions to look at again; 0: none
+// Signals whose decision is to be looked at again by now.
+std::vector<std::string> ToReconsider(const engine::State& state, Micros now);
+
+std::string DecisionKey(const std::string& signal, const std::string& policy, uint32_t step);
+
+}  // namespace quell::policy

@@ -1,0 +1,164 @@
+#include "controller/verify/verify.h"
+
+#include "controller/incidents/find.h"
+
+namespace quell::verify {
+namespace {
+
+using engine::CommandEdit;
+using engine::FindOrNull;
+using engine::Outcome;
+using engine::State;
+using Entry = v1::CommandEntry;
+
+constexpr char kPrefix[] = "verify/";
+
+bool Verifying(const Entry& command) {
+  return command.verification() == v1::VERIFYING || command.verification() == v1::HOLDING;
+}
+
+void End(const Entry& command, Outcome& out) {
+  v1::Payload payload;
+  payload.mutable_watch_ended()->set_watch(command.watch());
+  out.Add(std::move(payload));
+}
+
+Outcome Verified(const Entry& command) {
+  Outcome out;
+  CommandEdit edit(command.id());
+  edit.With(Entry::kVerificationFieldNumber).set_verification(v1::VERIFIED);
+  edit.With(Entry::kImprovedFieldNumber).set_improved(true);
+  out.Add(edit.Take());
+  End(command, out);
+  return out;
+}
+
+Outcome NotVerified(const Entry& command, std::string why) {
+  Outcome out;
+  CommandEdit edit(command.id());
+  edit.With(Entry::kVerificationFieldNumber).set_verification(v1::NOT_VERIFIED);
+  edit.With(Entry::kReasonFieldNumber).set_reason(std::move(why));
+  out.Add(edit.Take());
+  End(command, out);
+  return out;
+}
+
+Outcome Holding(const Entry& command, Micros now) {
+  Outcome out;
+  CommandEdit edit(command.id());
+  edit.With(Entry::kVerificationFieldNumber).set_verification(v1::HOLDING);
+  edit.With(Entry::kHoldingSinceUsFieldNumber).set_holding_since_us(now);
+  out.Add(edit.Take());
+  return out;
+}
+
+Outcome BackToWaiting(const Entry& command) {
+  Outcome out;
+  CommandEdit edit(command.id());
+  edit.With(Entry::kVerificationFieldNumber).set_verification(v1::VERIFYING);
+  edit.With(Entry::kHoldingSinceUsFieldNumber).set_holding_since_us(0);
+  out.Add(edit.Take());
+  return out;
+}
+
+v1::Watch MakeWatch(const State& state, const Entry& command, Micros now) {
+  v1::Watch watch;
+  watch.set_id(kPrefix + command.id());
+  watch.set_newer_than_us(command.finished_us());
+  watch.set_until_us(now + command.verify().within_us() + command.verify().hold_us() + kMinute);
+  if (!command.verify().fleet()) {
+    watch.set_host_id(command.host_id());
+    watch.set_host(command.host());
+  }
+  if (!command.verify().cleared()) {
+    watch.set_expr(command.verify().expr());
+    return watch;
+  }
+  watch.set_signal_key(command.signal());
+  if (const v1::Signal* signal = FindOrNull(state.signals, command.signal())) {
+    watch.set_alert(signal->alert());
+    *watch.mutable_labels() = signal->labels();
+    // A rule over many hosts is evaluated over them all, but the signal it yields is the target's own.
+    if (signal->host_id().empty()) watch.clear_host_id();
+  }
+  return watch;
+}
+
+}  // namespace
+
+Outcome OnSucceeded(const State& state, const Entry& command, Micros now) {
+  Outcome out;
+  if (command.dry_run() || !command.has_verify() ||
+      command.verification() != v1::VERIFICATION_STATE_UNSPECIFIED) {
+    return out;
+  }
+  if (command.verify().cleared() && command.signal().empty()) return out;
+  v1::Payload set;
+  *set.mutable_watch_set()->mutable_watch() = MakeWatch(state, command, now);
+  CommandEdit edit(command.id());
+  edit.With(Entry::kVerificationFieldNumber).set_verification(v1::VERIFYING);
+  edit.With(Entry::kVerifyByUsFieldNumber).set_verify_by_us(now + command.verify().within_us());
+  edit.With(Entry::kWatchFieldNumber).set_watch(set.watch_set().watch().id());
+  out.Add(edit.Take());
+  out.Add(std::move(set));
+  return out;
+}
+
+Outcome OnWatchEdge(const State& state, const v1::WatchEdge& edge, Micros now) {
+  if (edge.watch().compare(0, sizeof kPrefix - 1, kPrefix) != 0) return {};
+  const Entry* command = FindOrNull(state.commands, edge.watch().substr(sizeof kPrefix - 1));
+  if (command == nullptr || !Verifying(*command)) return {};
+  if (edge.value() == v1::WatchEdge::TRUE) {
+    // What was seen before the outcome says nothing about it.
+    if (edge.sample_us() != 0 && edge.sample_us() < command->finished_us()) return {};
+    if (command->verification() == v1::HOLDING) return {};
+    return command->verify().hold_us() == 0 ? Verified(*command) : Holding(*command, now);
+  }
+  if (command->verification() != v1::HOLDING) return {};
+  if (now >= command->verify_by_us()) return NotVerified(*command, "it came true, and did not stay");
+  return BackToWaiting(*command);
+}
+
+Outcome OnControllerStarted(const State& state, Micros now) {
+  Outcome out;
+  for (const auto& [id, command] : state.commands) {
+    if (!Verifying(command)) continue;
+    CommandEdit edit(id);
+    edit.With(Entry::kVerificationFieldNumber).set_verification(v1::VERIFYING);
+    edit.With(Entry::kHoldingSinceUsFieldNumber).set_holding_since_us(0);
+    edit.With(Entry::kVerifyByUsFieldNumber).set_verify_by_us(now + command.verify().within_us());
+    out.Add(edit.Take());
+    v1::Payload set;
+    *set.mutable_watch_set()->mutable_watch() = MakeWatch(state, command, now);
+    out.Add(std::move(set));
+  }
+  return out;
+}
+
+Outcome Due(const State& state, Micros now) {
+  Outcome out;
+  for (const auto& [id, command] : state.commands) {
+    if (command.verification() == v1::HOLDING &&
+        command.holding_since_us() + command.verify().hold_us() <= now) {
+      out.Add(Verified(command));
+    } else if (command.verification() == v1::VERIFYING && command.verify_by_us() <= now) {
+      out.Add(NotVerified(
+          command, "its condition did not come true within " + FormatDuration(command.verify().within_us())));
+    }
+  }
+  return out;
+}
+
+Micros NextDue(const State& state) {
+  Micros next = 0;
+  for (const auto& [id, command] : state.commands) {
+    if (command.verification() == v1::HOLDING) {
+      next = engine::Earlier(next, command.holding_since_us() + command.verify().hold_us());
+    } else if (command.verification() == v1::VERIFYING) {
+      next = engine::Earlier(next, command.verify_by_us());
+    }
+  }
+  return next;
+}
+
+}  // namespace quell::verify
