@@ -24,16 +24,33 @@ void Clear(int eventfd) {
 
 }  // namespace
 
-ExecutorClient::ExecutorClient(std::string path, Handlers handlers)
-    : path_(std::move(path)), handlers_(std::move(handlers)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+ExecutorClient::ExecutorClient(std::string path, OnReader on_reader, OnConnection on_connection)
+    : path_(std::move(path)),
+      on_reader_(std::move(on_reader)),
+      on_connection_(std::move(on_connection)),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   Require(wake_.valid(), "making an eventfd failed");
-  thread_ = NamedThread("executor-link", [this] { Run(); });
 }
 
 ExecutorClient::~ExecutorClient() {
   stop_ = true;
   Wake();
   thread_.Join();
+}
+
+void ExecutorClient::Start() {
+  thread_ = NamedThread("executor-link", [this] { Run(); });
+}
+
+void ExecutorClient::SetCallbacks(std::function<void()> on_status,
+                                  std::function<bool(v1::CommandReport)> on_report) {
+  on_status_ = std::move(on_status);
+  on_report_ = std::move(on_report);
+}
+
+std::optional<v1::ExecutorStatus> ExecutorClient::Status() {
+  absl::MutexLock lock(&mutex_);
+  return status_;
 }
 
 void ExecutorClient::Wake() {
@@ -47,34 +64,37 @@ bool ExecutorClient::Send(const v1::AgentToExecutor& message) {
   return true;
 }
 
-bool ExecutorClient::Submit(std::string_view signed_command) {
+bool ExecutorClient::Submit(std::string signed_command) {
   v1::AgentToExecutor message;
-  message.set_submit(std::string(signed_command));
+  message.set_submit(std::move(signed_command));
   return Send(message);
 }
 
-bool ExecutorClient::Cancel(std::string_view id) {
+void ExecutorClient::Cancel(std::string command_id) {
   v1::AgentToExecutor message;
-  message.set_cancel(std::string(id));
-  return Send(message);
+  message.set_cancel(std::move(command_id));
+  Send(message);
 }
 
-bool ExecutorClient::Acknowledge(uint64_t seq) {
+void ExecutorClient::AckReports(uint64_t journal_seq) {
   v1::AgentToExecutor message;
-  message.set_reports_acked(seq);
-  return Send(message);
+  message.set_reports_acked(journal_seq);
+  Send(message);  // what is lost here comes again, and is acknowledged again
 }
 
-bool ExecutorClient::OfferTrust(std::string_view signed_bundle) {
+void ExecutorClient::SetTrustBundle(std::string signed_bundle) {
   v1::AgentToExecutor message;
-  message.set_trust_bundle(std::string(signed_bundle));
-  return Send(message);
+  message.set_trust_bundle(std::move(signed_bundle));
+  Send(message);
 }
 
-bool ExecutorClient::AskStatus() {
-  v1::AgentToExecutor message;
-  message.set_status(true);
-  return Send(message);
+void ExecutorClient::Tell(bool connected, const std::string& why) {
+  if (!connected) {
+    absl::MutexLock lock(&mutex_);
+    status_.reset();
+  }
+  if (on_connection_) on_connection_(connected, why);
+  if (on_status_) on_status_();
 }
 
 void ExecutorClient::Run() {
@@ -89,7 +109,7 @@ void ExecutorClient::Run() {
     // Each reason once, not at each try.
     const std::string why(ended.message());
     if (was_connected) wait = kLeastBackOffMs;
-    if (handlers_.on_connection && (was_connected || why != told)) handlers_.on_connection(false, why);
+    if (was_connected || why != told) Tell(false, why);
     told = why;
     pollfd woken{wake_.get(), POLLIN, 0};
     poll(&woken, 1, wait);
@@ -106,7 +126,7 @@ absl::Status ExecutorClient::RunConnection() {
   }
   PacketSocket socket(std::move(fd));
   connected_ = true;
-  if (handlers_.on_connection) handlers_.on_connection(true, "");
+  Tell(true, "");
   return Serve(socket);
 }
 
@@ -132,11 +152,20 @@ void ExecutorClient::Take(Message&& message) {
     LogWarning("a message of the executor could not be read (%d bytes)", message.bytes.size());
     return;
   }
-  if (!parsed.reader_user().empty() && message.fd.valid()) {
-    if (handlers_.on_reader) handlers_.on_reader(parsed.reader_user(), std::move(message.fd));
+  if (!parsed.reader_user().empty()) {
+    if (on_reader_ && message.fd.valid()) on_reader_(parsed.reader_user(), std::move(message.fd));
     return;
   }
-  if (handlers_.on_message) handlers_.on_message(std::move(parsed));
+  if (parsed.has_status()) {
+    {
+      absl::MutexLock lock(&mutex_);
+      status_ = std::move(*parsed.mutable_status());
+    }
+    if (on_status_) on_status_();
+  }
+  for (v1::CommandReport& report : *parsed.mutable_reports()) {
+    if (on_report_) on_report_(std::move(report));  // what could not be kept is sent again
+  }
 }
 
 }  // namespace quell::agent

@@ -114,6 +114,7 @@ void Executor::Submit(std::string_view signed_command) {
     ++refused_;  // its report is on the way
     return;
   }
+  if (stopping_) return Refuse(body.id(), v1::REFUSAL_BUSY, "this executor is stopping");
   if (!journal_.status().ok()) {
     return Refuse(body.id(), v1::REFUSAL_JOURNAL, std::string(journal_.status().message()));
   }

@@ -66,10 +66,14 @@ class Executor {
   void Acknowledge(uint64_t seq);
   // Takes a bundle that the pinned root signed and whose serial is higher.
   absl::Status OfferTrust(std::string_view signed_bundle);
-  void OnAgentConnected();  // everything unacknowledged is sent again
+  void CountRefusal() { ++refused_; }  // of a peer or packet that never became a command
+  void OnAgentConnected();             // everything unacknowledged is sent again
   void OnWorkerExit(uint64_t worker, const ExitStatus& exit);
   void Tick();  // at least once a second
+  // Takes no more commands and cancels those that have done nothing yet.
+  void Stop();
 
+  // What is to be sent now; at most 2 MiB of reports (and one more) in one turn.
   std::vector<v1::ExecutorToAgent> TakeMessages();
   v1::ExecutorStatus Status();
   // Not OK: the process must end, since its journal can't be trusted any more.
@@ -140,6 +144,7 @@ class Executor {
   uint64_t refused_ = 0;
   uint64_t reports_dropped_ = 0;
   bool status_due_ = true;
+  bool stopping_ = false;
 };
 
 }  // namespace quell::agent

@@ -12,6 +12,7 @@ namespace quell::agent {
 namespace {
 
 constexpr size_t kMostRefusals = 256;
+constexpr size_t kMostBytesAtOnce = 2 << 20;  // of reports in one turn; the rest in the next
 constexpr Micros kSendAgain = 15 * kSecond;
 constexpr uint64_t kLargestCheckOutput = 256 << 10;
 constexpr size_t kLongestReason = 1024;
@@ -193,6 +194,8 @@ void Executor::AfterEffect(Command& command, const ExitStatus& exit) {
   if (!result.ok()) {
     command.outcome = NewReport(id, v1::OUTCOME_UNKNOWN,
                                 absl::StrCat("how it went is not known: ", result.status().message()));
+  } else if (result->unknown()) {
+    command.outcome = NewReport(id, v1::OUTCOME_UNKNOWN, result->reason());
   } else if (result->ok()) {
     command.outcome = NewReport(id, v1::OUTCOME_SUCCEEDED, result->reason());
   } else if (result->refusal() != v1::REFUSAL_UNSPECIFIED) {
@@ -297,6 +300,13 @@ void Executor::Cancel(std::string_view id) {
             command->second);
 }
 
+void Executor::Stop() {
+  stopping_ = true;
+  std::vector<std::string> ids;
+  for (const auto& [id, command] : running_) ids.push_back(id);
+  for (const std::string& id : ids) Cancel(id);
+}
+
 void Executor::Acknowledge(uint64_t seq) {
   bool durable = false;
   while (!pending_.empty() && pending_.begin()->first <= seq) {
@@ -329,8 +339,11 @@ std::vector<v1::ExecutorToAgent> Executor::TakeMessages() {
   std::vector<v1::ExecutorToAgent> messages;
   if (status_due_) *messages.emplace_back().mutable_status() = Status();
   status_due_ = false;
+  size_t bytes = 0;
   for (auto& [seq, pending] : pending_) {
     if (pending.sent_at >= 0) continue;
+    if (bytes >= kMostBytesAtOnce) break;
+    bytes += pending.report.ByteSizeLong();
     pending.sent_at = clock_.Monotonic();
     *messages.emplace_back().add_reports() =
         pending.report;  // one each: with its evidence it may fill a frame

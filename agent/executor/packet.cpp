@@ -145,7 +145,7 @@ absl::StatusOr<PeerUser> PeerOf(int fd) {
   return PeerUser{credentials.pid, credentials.uid};
 }
 
-absl::StatusOr<UniqueFd> ListenPackets(const std::string& path, gid_t gid) {
+absl::StatusOr<UniqueFd> ListenPackets(const std::string& path, uid_t owner) {
   QUELL_ASSIGN_OR_RETURN(const sockaddr_un address, Address(path));
   QUELL_ASSIGN_OR_RETURN(UniqueFd fd, MakeSocket());
   struct stat st {};
@@ -155,10 +155,8 @@ absl::StatusOr<UniqueFd> ListenPackets(const std::string& path, gid_t gid) {
   const int error = errno;
   umask(before);
   if (bound != 0) return ErrnoStatus(error, absl::StrCat("listening at ", path));
-  if (gid != static_cast<gid_t>(-1)) {
-    const bool shared =
-        lchown(path.c_str(), static_cast<uid_t>(-1), gid) == 0 && chmod(path.c_str(), 0660) == 0;
-    if (!shared) return ErrnoStatus(errno, absl::StrCat("giving ", path, " to the agent's group"));
+  if (owner != geteuid() && lchown(path.c_str(), owner, static_cast<gid_t>(-1)) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("giving ", path, " to the agent's user"));
   }
   if (listen(fd.get(), 8) != 0) return ErrnoStatus(errno, absl::StrCat("listening at ", path));
   return fd;
