@@ -60,7 +60,7 @@ absl::StatusOr<std::string> Pm2Client::Exchange(std::string_view json, Micros wi
   // A reply to an earlier call that ran out of time, or to nobody, is dropped.
   const auto on_frame = [&](AmpFrame&& frame) {
     const bool ours = frame.size() == 2 && frame[1].kind == AmpArgument::Kind::kJson && frame[1].data == want;
-    if (ours && frame[0].kind == AmpArgument::Kind::kJson) reply = std::move(frame[0].data);
+    if (ours && !reply && frame[0].kind == AmpArgument::Kind::kJson) reply = std::move(frame[0].data);
   };
   std::string bytes;
   while (!reply) {
