@@ -109,6 +109,19 @@ TEST(ProcessTest, X14_TheChildInheritsNothing) {
   EXPECT_THAT(s.output, HasSubstr("NoNewPrivs:\t1\n64\n/\nown-group\n"));
 }
 
+TEST(ProcessTest, PassesOneDescriptorWhenAsked) {
+  int fds[2];
+  ASSERT_EQ(pipe2(fds, O_CLOEXEC), 0);
+  SpawnOptions o = Shell("echo hello >&3; ls /proc/$$/fd | tr '\\n' ' '");
+  o.pass_fd = fds[1];
+  const ExitStatus s = Finish(o);
+  EXPECT_THAT(s.output, testing::StartsWith("0 1 2 3 "));
+  close(fds[1]);
+  char bytes[16];
+  EXPECT_EQ(read(fds[0], bytes, sizeof(bytes)), 6);
+  close(fds[0]);
+}
+
 TEST(ProcessTest, IsStartedFromThreadsThatEndAndLivesOn) {
   std::unique_ptr<ChildProcess> child;
   std::thread starter([&] {
