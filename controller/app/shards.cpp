@@ -45,7 +45,7 @@ class Shards::Fan final : public promql::SeriesSource {
     }
     return true;
   }
-  bool complete() const { return complete_; }
+  bool complete() const override { return complete_; }
 
  private:
   struct Copied {

@@ -170,14 +170,6 @@ void Selectors(const Expr& expr, std::vector<const Expr*>& out) {
   for (const ExprPtr& arg : expr.args) Selectors(*arg, out);
 }
 
-ExprPtr Narrow(const ExprPtr& expr, const std::vector<series::Matcher>& further) {
-  auto copy = std::make_shared<Expr>(*expr);
-  if (copy->kind == ExprKind::kSelector)
-    copy->matchers.insert(copy->matchers.end(), further.begin(), further.end());
-  for (ExprPtr& arg : copy->args) arg = Narrow(arg, further);
-  return copy;
-}
-
 std::string_view MetricNameOf(const Expr& selector) {
   return series::EqualValue(selector.matchers, kMetricName);
 }

@@ -1,4 +1,4 @@
-// The parsed form of a PromQL expression. Immutable once parsed (but for Narrow, which copies); any thread.
+// The parsed form of a PromQL expression. Immutable once parsed; any thread.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -121,8 +121,6 @@ struct Expr {
 
 // Every selector of a tree, in order.
 void Selectors(const Expr& expr, std::vector<const Expr*>& out);
-// A copy in which every selector also asks for these labels.
-ExprPtr Narrow(const ExprPtr& expr, const std::vector<series::Matcher>& further);
 std::string_view MetricNameOf(const Expr& selector);  // "" when it isn't one name
 std::string QuoteString(std::string_view text);
 

@@ -13,6 +13,7 @@
 
 namespace quell::rules {
 
+// How much an evaluation may decide.
 enum class EvaluationKind {
   kTick,       // the whole truth: what is missing is forgotten or cleared
   kPushed,     // may start `for` and fire, never clears or forgets
@@ -56,7 +57,9 @@ class AlertState {
   std::vector<v1::RuleState> TakeRows(const Rule& rule, std::string_view host_id);
 
  private:
-  void Missing(const Rule& rule, Micros at, std::map<std::string, Active>::iterator& it,
+  void True(const Rule& rule, const std::string& key, Labels labels, const promql::Element& element,
+            Micros at, std::vector<AlertEdge>& edges);
+  void Missing(const Rule& rule, Micros at, std::map<std::string, Active>::iterator it,
                std::vector<AlertEdge>& edges);
   void Touch(const std::string& key, bool gone = false) { changed_[key] = gone; }
 

@@ -36,13 +36,16 @@ class GlobalRules {
 
   std::vector<v1::Payload> TakeEdges();
   std::vector<v1::RuleState> TakeRuleStates();
+  const promql::SeriesSource& recorded() const { return recorded_source_; }
   uint64_t failures() const { return failures_; }
   const std::string& last_failure() const { return last_failure_; }
 
  private:
   void EvaluateGroup(const Group& group, const promql::SeriesSource& source, Micros at, Micros newest_loss);
-  void EvaluateAlert(const Group& group, const Rule& rule, const promql::SeriesSource& source, Micros at,
+  void EvaluateAlert(const Group& group, const Rule& rule, promql::Value value, Micros newest, Micros at,
                      Micros newest_loss);
+  void EvaluateRecord(const Group& group, const Rule& rule, const promql::Value& value, Micros at);
+  void Failed(const Rule& rule, const absl::Status& status);
   void Emit(const Rule& rule, const std::vector<AlertEdge>& edges, Micros now);
 
   std::shared_ptr<const RuleSet> rules_;
@@ -53,6 +56,8 @@ class GlobalRules {
   WatchList watches_;
   Micros watches_due_ = 0;
   series::SeriesStore recorded_;  // what global recording rules made
+  promql::StoreSource recorded_source_;
+  std::map<std::string, std::vector<series::SeriesId>> outputs_;  // their latest series, by rule identity
   std::vector<v1::Payload> edges_;
   std::vector<v1::RuleState> rows_;
   uint64_t failures_ = 0;

@@ -33,6 +33,8 @@ struct ShardOptions {
   Micros push_gap = 10 * kMillisecond;  // pushed evaluations of one host are at least this far apart
   Micros up_recent = kMinute;           // a job with samples this recent is up
   Micros watch_every = kSecond;
+  Micros absent_grace =
+      kMinute;  // after a start a host that has not come yet is unknown for so long, then lost
 };
 
 struct HostInfo {
@@ -94,7 +96,8 @@ class Shard {
   std::vector<v1::RuleState> TakeRuleStates();  // changed since the last call
 
   const promql::SeriesSource& source() const;  // all hosts of this shard
-  // False while a host's windows are not known yet: global rules wait.
+  // False while a host's windows are not known yet: global rules wait. Every host of the log must have been
+  // named by HostUp or HostAbsent before.
   bool AllKnown(Micros now) const;
   // The latest HostDown among hosts that are down now; 0: none.
   Micros NewestLoss() const;
@@ -104,30 +107,33 @@ class Shard {
   struct Host;
   class AllHosts;
   Host* Find(const std::string& host_id);
+  Host& Enter(const HostInfo& info, Micros now);
+  void GoDown(Host& host, Micros now);
   void MarkUp(Host& host, Micros at);
   void EvaluateGroups(Micros now);
-  void EvaluateGroup(Host& host, const Group& group, size_t index, Micros at);
-  void EvaluateRule(Host& host, const Group& group, const Rule& rule, Micros at, EvaluationKind kind);
-  void EvaluateAlert(Host& host, const Group& group, const Rule& rule, Micros at, EvaluationKind kind);
+  void EvaluateRule(Host& host, const Group& group, const Rule& rule, Micros at, Micros now);
+  void EvaluateAlert(Host& host, const Group& group, const Rule& rule, Micros at, EvaluationKind kind,
+                     bool pushed);
   void EvaluateRecord(Host& host, const Group& group, const Rule& rule, Micros at);
+  void Record(Host& host, const std::string& rule, const std::vector<std::pair<Labels, double>>& outputs,
+              Micros at);
   void RunPushed(Host& host, Micros now);
   void RunForClocks(Host& host, Micros now);
-  void RunWatches(Micros now, Host* only);
-  void HoldAll(Host& host, Micros now);
-  void Emit(Host& host, const Rule& rule, std::vector<AlertEdge> edges, bool pushed, Micros now);
+  void RunWatches(Micros now, const std::string* host_id);
+  void Emit(const Host& host, const Rule& rule, const std::vector<AlertEdge>& edges, bool pushed, Micros now);
   void AddFacts(const Host& host, v1::Signal& signal, Micros now) const;
-  bool Known(const Host& host, const Rule& rule, Micros now) const;
-  void Failed(const Rule& rule, const absl::Status& status);
+  static bool Known(const Host& host, const Rule& rule, Micros now);
+  static bool Settled(const Host& host, Micros window, Micros now);
 
   std::shared_ptr<const RuleSet> rules_;  // shared with the other shards; immutable
   ShardOptions options_;
-  std::map<std::string, std::unique_ptr<Host>> hosts_;          // by id
+  std::map<std::string, std::unique_ptr<Host>> hosts_;  // by id
+  Host* last_ = nullptr;                                // the host found last: batches come host by host
   std::map<std::string, std::vector<v1::RuleState>> restored_;  // by host id, of hosts not seen yet
   std::vector<Micros> group_due_;                               // by index: next time
   std::unique_ptr<AllHosts> all_;
   WatchList watches_;
   Micros watches_due_ = 0;
-  Micros now_ = 0;
   Micros trim_due_ = 0;
   std::vector<v1::Payload> edges_;
   std::vector<v1::RuleState> states_;

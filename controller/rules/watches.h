@@ -2,6 +2,7 @@
 // for. A watch gives its first value and then one edge per change. Owned by a shard or GlobalRules; one
 // thread.
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -20,11 +21,9 @@ class WatchList {
   void End(const std::string& id) { watches_.erase(id); }
   void Reload(const RuleSet& rules);
   size_t size() const { return watches_.size(); }
-  bool HasFor(const std::string& host_id) const;
 
   struct View {
     const promql::SeriesSource* source = nullptr;  // null: nothing is known now
-    Micros newest_loss = 0;
   };
   // Evaluates the watches that `host_id` names (all of the list with nullptr), adds edges, drops those past
   // their time.
@@ -34,9 +33,10 @@ class WatchList {
  private:
   struct Entry {
     v1::Watch watch;
-    promql::ExprPtr expr;  // narrowed
-    const Rule* rule = nullptr;
+    promql::ExprPtr expr;            // asked for its truth
+    std::vector<const Rule*> rules;  // of signal_key: those that could have given it
     Labels labels;
+    Labels scope;  // series with another value of these are left out
     v1::WatchEdge::Value told = v1::WatchEdge::VALUE_UNSPECIFIED;
   };
   static absl::Status Bind(Entry& entry, const RuleSet& rules);
