@@ -61,10 +61,13 @@ bool IsQuellItself(const v1::Pm2App& app) {
   return false;
 }
 
-// Stopped with nobody but PM2 having given up: no restart is configured, and its last exit is why the command
-// came.
-bool GivenUp(const v1::Pm2App& app, bool has_evidence) {
-  return !app.autorestart() && (has_evidence || app.exit_code() != 0);
+// Stopped, and by PM2 itself: no restart is configured, and either its exit says that it failed, or the
+// evidence was taken when it was gone already. Evidence of a living process that is stopped now means that
+// somebody stopped it.
+bool GivenUp(const v1::Pm2App& app, const v1::Pm2Restart& wanted) {
+  if (app.autorestart()) return false;
+  const auto lived = [&](const v1::Pm2Process& p) { return p.pm_id() == app.pm_id() && p.pid() > 0; };
+  return app.exit_code() != 0 || std::none_of(wanted.expect().begin(), wanted.expect().end(), lived);
 }
 
 std::string AgainstEvidence(const v1::Pm2Restart& wanted, const std::vector<v1::Pm2App>& listed) {
@@ -246,8 +249,7 @@ Pm2Judgement JudgePm2Restart(const v1::Pm2Restart& wanted, const std::vector<v1:
           absl::StrCat("pm_id ", app.pm_id(), " is a part of quell, which never acts on itself");
       return judgement;
     }
-    const bool by_hand =
-        app.status() == "stopping" || (app.status() == "stopped" && !GivenUp(app, wanted.expect_size() > 0));
+    const bool by_hand = app.status() == "stopping" || (app.status() == "stopped" && !GivenUp(app, wanted));
     if (!by_hand) judgement.targets.push_back(app);
   }
   if (judgement.targets.empty()) judgement.reason = "it was stopped by hand: PM2 lists it as stopped";

@@ -1,6 +1,7 @@
 // quell-executor: the only program that can make its host act. Root (or one user, for that user's own
 // targets), no network: it opens Unix sockets alone.
 #include <fcntl.h>
+#include <google/protobuf/stubs/logging.h>
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/signalfd.h>
@@ -180,6 +181,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 2;
   }
   umask(077);
+  google::protobuf::SetLogHandler(nullptr);  // its lines are as many as an agent likes; refusals are counted
   absl::Status status = quell::agent::ConfineSockets();
   if (status.ok()) status = quell::agent::RunExecutor(options);
   if (!status.ok()) fprintf(stderr, "quell-executor: %s\n", status.ToString().c_str());
