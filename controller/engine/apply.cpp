@@ -199,8 +199,10 @@ class Applier {
   void Attach(const std::string& key, v1::Incident& incident) {
     auto it = state_.signals.find(key);
     if (it == state_.signals.end()) return;
+    const bool raised = Raised(it->second);
+    if (it->second.incident() != incident.id()) Count(it->second.incident(), raised, false);  // leaves another
     it->second.set_incident(incident.id());
-    if (Raised(it->second)) incident.set_firing(incident.firing() + 1);
+    if (raised) incident.set_firing(incident.firing() + 1);
   }
 
   void Stamp(v1::TimelineEntry& entry) const {

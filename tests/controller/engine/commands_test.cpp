@@ -1,0 +1,251 @@
+// The ledger of commands, approvals, and what people run.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/controller/engine/scenario.h"
+
+namespace quell::engine {
+namespace {
+
+using testing::Contains;
+using testing::IsEmpty;
+
+v1::Config Asking() {
+  v1::Config config = Scenario::DefaultConfig();
+  config.mutable_policies(0)->set_mode(v1::ASK);
+  return config;
+}
+
+Answer Decide(Scenario& s, const std::string& who, bool approve, const std::string& command = "1.1") {
+  return s.Person(who, [&](v1::PersonAct& act) {
+    (approve ? act.mutable_approve() : act.mutable_deny())->set_command(command);
+  });
+}
+
+Answer RunOn(Scenario& s, std::vector<int> hosts, const std::string& incident = "",
+           const std::string& app = "portal", bool dry_run = false) {
+  return s.Person("alice", [&](v1::PersonAct& act) {
+    v1::RunAct* run = act.mutable_run();
+    run->mutable_action()->mutable_pm2_restart()->set_user("deploy");
+    run->mutable_action()->mutable_pm2_restart()->set_app(app);
+    run->set_incident(incident);
+    run->set_dry_run(dry_run);
+    for (int host : hosts) run->add_hosts("00000000-0000-4000-8000-" + std::to_string(100000000000 + host));
+  });
+}
+
+TEST(Ledger, NotDeliveredInTimeItExpiresAndIsNotSentLater) {
+  Scenario s;
+  s.deliver = false;
+  s.Fire(1);
+  s.Pass(31 * kSecond);
+  EXPECT_EQ(s.Command().state(), v1::EXPIRED);
+  s.ConnectHost(1);
+  s.Pass(kMinute);
+  EXPECT_EQ(s.starts[s.Command().id()], 1);
+}
+
+TEST(Ledger, WithoutASessionItIsTriedAgainWhileItIsFresh) {
+  Scenario s;
+  s.deliver = false;
+  s.Fire(1);
+  v1::Payload payload;
+  payload.mutable_command_delivered()->set_command(s.Command().id());
+  payload.mutable_command_delivered()->set_why("no nonce yet");
+  s.Input(payload);
+  s.deliver = true;
+  s.Pass(5 * kSecond);
+  EXPECT_EQ(s.starts[s.Command().id()], 2);
+  EXPECT_EQ(s.Command().state(), v1::SUCCEEDED);
+}
+
+TEST(Ledger, AStaleNonceIsAnsweredByTheSameIdAtMostThreeTimes) {
+  Scenario s;
+  s.remedy_succeeds = false;
+  s.Fire(1);
+  for (int i = 0; i < 5; ++i) {
+    s.Pass(3 * kSecond);
+    s.Report(s.Command(), v1::OUTCOME_REFUSED, v1::REFUSAL_STALE_NONCE, "of another boot");
+  }
+  EXPECT_EQ(s.starts[s.Command().id()], 3);
+  EXPECT_EQ(s.Command().state(), v1::EXPIRED);
+}
+
+TEST(Ledger, AnUnknownOutcomePagesAndIsNeverRepeated) {
+  Scenario s;
+  s.remedy_succeeds = false;
+  s.Fire(1);
+  s.Pass(kSecond);
+  s.Report(s.Command(), v1::OUTCOME_UNKNOWN, v1::REFUSAL_UNSPECIFIED, "the worker vanished");
+  EXPECT_TRUE(s.incident().given_up());
+  EXPECT_THAT(s.Pages(), Contains("oncall/given_up"));
+  s.Pass(kDay);
+  EXPECT_EQ(s.Commands().size(), 1u);
+  EXPECT_EQ(s.starts[s.Command().id()], 1);
+}
+
+TEST(Ledger, SilenceAfterDeliveryIsUnknownAndALateTruthStillCounts) {
+  Scenario s;
+  s.remedy_succeeds = false;
+  s.Fire(1);
+  s.Pass(3 * kMinute);
+  EXPECT_EQ(s.Command().state(), v1::COMMAND_UNKNOWN);
+  EXPECT_THAT(s.Pages(), Contains("oncall/given_up"));
+  s.Report(s.Command(), v1::OUTCOME_SUCCEEDED);
+  EXPECT_EQ(s.Command().state(), v1::SUCCEEDED);
+  EXPECT_EQ(s.Command().verification(), v1::VERIFYING);
+}
+
+TEST(Ledger, AHealedTargetIsRefusedByTheHostAndNobodyIsWoken) {
+  Scenario s(1, [] {
+    v1::Config config = Scenario::DefaultConfig();
+    config.mutable_policies(0)->set_page(v1::PAGE_ON_FAILURE);
+    return config;
+  }());
+  s.remedy_succeeds = false;
+  s.Fire(1, "AppHung", v1::P2);
+  s.Pass(kSecond);
+  s.Report(s.Command(), v1::OUTCOME_REFUSED, v1::REFUSAL_CHECK, "PM2 has healed it");
+  EXPECT_EQ(s.LastDecision(), "withhold/earlier");
+  s.Pass(10 * kSecond);
+  s.Clear(1);
+  s.Pass(kHour);
+  EXPECT_THAT(s.Pages(), IsEmpty());
+  EXPECT_EQ(s.incident().status(), v1::RESOLVED);
+}
+
+TEST(Ledger, ASanctionThatRefusesEndsAutomationAndPages) {
+  Scenario s;
+  s.remedy_succeeds = false;
+  s.Fire(1);
+  s.Pass(kSecond);
+  s.Report(s.Command(), v1::OUTCOME_REFUSED, v1::REFUSAL_SANCTION, "asks for approval");
+  EXPECT_TRUE(s.incident().given_up());
+  EXPECT_THAT(s.Pages(), Contains("oncall/given_up"));
+}
+
+TEST(Ledger, AHostSpeaksOfItsOwnCommandsAlone) {
+  Scenario s(2);
+  s.remedy_succeeds = false;
+  s.Fire(1);
+  s.Pass(kSecond);
+  v1::CommandEntry command = s.Command();
+  command.set_host_id("00000000-0000-4000-8000-100000000002");
+  const size_t records = s.log().size();
+  s.Report(command, v1::OUTCOME_SUCCEEDED);
+  EXPECT_EQ(s.Command().state(), v1::DELIVERED);
+  EXPECT_EQ(s.log().size(), records);
+}
+
+TEST(Ledger, ARepeatedReportLeavesNoRecord) {
+  Scenario s;
+  s.Fire(1);
+  s.Pass(5 * kSecond);
+  const size_t records = s.log().size();
+  s.Report(s.Command(), v1::OUTCOME_SUCCEEDED);
+  s.Report(s.Command(), v1::OUTCOME_STARTED);
+  EXPECT_EQ(s.log().size(), records);
+}
+
+TEST(Approvals, AnAskedCommandWaitsIsPagedAndRunsWhenApproved) {
+  Scenario s(1, Asking());
+  s.Fire(1);
+  EXPECT_EQ(s.Command().state(), v1::AWAITING_APPROVAL);
+  EXPECT_THAT(s.Pages(), Contains("oncall/approval-1"));
+  s.Pass(kMinute);
+  EXPECT_THAT(s.starts, IsEmpty());
+  EXPECT_EQ(Decide(s, "bob", true).exit, 0u);
+  EXPECT_EQ(s.Command().approved_by(), "person:bob");
+  EXPECT_EQ(s.incident().acknowledged_by(), "person:bob");
+  s.Pass(kMinute);
+  EXPECT_EQ(s.incident().status(), v1::MONITORING);
+  EXPECT_EQ(Decide(s, "bob", true).exit, 1u);
+}
+
+TEST(Approvals, OneThatNobodyDecidesExpiresAndPagesTheNext) {
+  Scenario s(1, Asking());
+  s.Fire(1);
+  s.Pass(4 * kMinute);
+  s.Person("bob", [](v1::PersonAct& act) { act.mutable_acknowledge(); });
+  s.Pass(7 * kMinute);
+  EXPECT_EQ(s.Command().state(), v1::EXPIRED);
+  EXPECT_THAT(s.Pages(), Contains(testing::StartsWith("management/escalated")));
+  EXPECT_EQ(s.Commands().size(), 1u);
+}
+
+TEST(Approvals, ADeniedCommandIsNotProposedAgain) {
+  Scenario s(1, Asking());
+  s.Fire(1);
+  EXPECT_EQ(Decide(s, "bob", false).exit, 0u);
+  s.Pass(kDay);
+  EXPECT_EQ(s.Commands().size(), 1u);
+  EXPECT_EQ(s.Command().state(), v1::DENIED);
+  EXPECT_THAT(s.starts, IsEmpty());
+}
+
+TEST(Approvals, AProposalIsWithdrawnWhenItsSignalClears) {
+  Scenario s(1, Asking());
+  s.Fire(1);
+  s.Clear(1);
+  EXPECT_EQ(s.Command().state(), v1::CANCELLED);
+  EXPECT_EQ(s.incident().status(), v1::MONITORING);
+  EXPECT_EQ(Decide(s, "bob", true).exit, 1u);
+}
+
+TEST(Approvals, AHoldWithholdsAnApprovedCommandToo) {
+  Scenario s(1, Asking());
+  s.Fire(1);
+  s.Person("alice", [](v1::PersonAct& act) { act.mutable_hold()->set_scope("all"); });
+  EXPECT_EQ(Decide(s, "bob", true).exit, 5u);
+  EXPECT_THAT(s.starts, IsEmpty());
+}
+
+TEST(PersonRun, EachTargetIsACommandAndTheAnswerNamesThem) {
+  Scenario s(3);
+  Answer answer = RunOn(s, {1, 2});
+  EXPECT_EQ(answer.exit, 0u);
+  EXPECT_EQ(answer.kind, "command");
+  EXPECT_THAT(answer.message, testing::StartsWith("2 targets: web-1, web-2"));
+  ASSERT_EQ(s.Commands().size(), 2u);
+  EXPECT_EQ(s.Command(0).number(), 1u);
+  EXPECT_EQ(s.Command(1).number(), 2u);
+  EXPECT_NE(s.Command(0).id(), s.Command(1).id());
+  EXPECT_EQ(s.Command(0).requested_by(), "person:alice");
+  s.Pass(kMinute);
+  EXPECT_EQ(s.Command(1).state(), v1::SUCCEEDED);
+}
+
+TEST(PersonRun, IsWithheldByAHoldBySelfAndByAHostThatWontAct) {
+  Scenario s(2);
+  EXPECT_EQ(RunOn(s, {1}, "", "quell-agent").exit, 5u);
+  EXPECT_EQ(RunOn(s, {7}).exit, 3u);
+  EXPECT_EQ(RunOn(s, {}).exit, 3u);
+  EXPECT_EQ(RunOn(s, {1}, "#12").exit, 3u);
+  s.Host(2, v1::HostEdge::HOST_LOST);
+  EXPECT_EQ(RunOn(s, {1, 2}).exit, 5u);
+  s.Person("bob", [](v1::PersonAct& act) { act.mutable_hold()->set_scope("all"); });
+  EXPECT_EQ(RunOn(s, {1}).exit, 5u);
+  EXPECT_THAT(s.Commands(), IsEmpty());
+}
+
+TEST(PersonRun, WithinAnIncidentItIsVerifiedOnTheTarget) {
+  Scenario s(1, Asking());
+  s.Fire(1, "AppDown", v1::P1);
+  EXPECT_EQ(RunOn(s, {1}, "#1").exit, 0u);
+  EXPECT_EQ(s.incident().status(), v1::MITIGATING);
+  s.Pass(kMinute);
+  EXPECT_EQ(s.Command().verification(), v1::VERIFIED);
+  EXPECT_EQ(s.incident().status(), v1::MONITORING);
+}
+
+TEST(PersonRun, ADryRunChangesNothingAndCountsForNothing) {
+  Scenario s;
+  EXPECT_EQ(RunOn(s, {1}, "", "portal", true).exit, 0u);
+  s.Pass(kMinute);
+  EXPECT_EQ(s.Command().state(), v1::SUCCEEDED);
+  EXPECT_TRUE(s.state().counts.empty());
+  EXPECT_EQ(s.Command().verification(), v1::VERIFICATION_STATE_UNSPECIFIED);
+}
+
+}  // namespace
+}  // namespace quell::engine
