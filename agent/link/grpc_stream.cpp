@@ -5,7 +5,7 @@
 #include <deque>
 #include <utility>
 
-#include "absl/strings/numbers.h"
+#include "agent/link/address.h"
 #include "agent/link/tls_probe.h"
 #include "common/base/status.h"
 #include "common/wire/limits.h"
@@ -179,19 +179,6 @@ grpc::ChannelArguments Arguments() {
 }
 
 }  // namespace
-
-absl::StatusOr<std::string> HostOfAddress(const std::string& address) {
-  const size_t colon = address.rfind(':');
-  uint32_t port = 0;
-  std::string host = address.substr(0, colon == std::string::npos ? 0 : colon);
-  const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
-  if (bracketed) host = host.substr(1, host.size() - 2);
-  if (host.empty() || (!bracketed && host.find(':') != std::string::npos) ||
-      !absl::SimpleAtoi(address.substr(colon + 1), &port) || port == 0 || port > 65'535)
-    return absl::InvalidArgumentError(
-        absl::StrCat("the controller's address \"", address, "\" is not host:port"));
-  return host;
-}
 
 GrpcDialer::GrpcDialer(security::TlsIdentity identity, std::shared_ptr<security::TrustHolder> trust,
                        Clock& clock)

@@ -25,7 +25,4 @@ class GrpcDialer final : public FrameDialer {
   Clock& clock_;
 };
 
-// The host of "host:port" or "[address]:port"; InvalidArgument for anything else.
-absl::StatusOr<std::string> HostOfAddress(const std::string& address);
-
 }  // namespace quell::agent

@@ -11,7 +11,7 @@
 #include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "agent/link/grpc_stream.h"
+#include "agent/link/address.h"
 
 namespace quell::agent {
 namespace {

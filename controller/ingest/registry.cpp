@@ -208,6 +208,18 @@ bool SessionRegistry::TakeEvent(const std::string& host_id, uint64_t seq) {
   return true;
 }
 
+void SessionRegistry::GiveBackEvents(const std::string& host_id, uint64_t first) {
+  absl::MutexLock lock(&mutex_);
+  Sequence& events = hosts_[host_id].events;
+  events.taken = std::max(events.committed, std::min(events.taken, first - 1));
+}
+
+void SessionRegistry::GiveBackReports(const std::string& host_id, uint64_t first) {
+  absl::MutexLock lock(&mutex_);
+  Sequence& reports = hosts_[host_id].reports;
+  reports.taken = std::max(reports.committed, std::min(reports.taken, first - 1));
+}
+
 bool SessionRegistry::TakeReport(const std::string& host_id, uint64_t seq) {
   absl::MutexLock lock(&mutex_);
   Sequence& reports = hosts_[host_id].reports;

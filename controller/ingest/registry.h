@@ -67,6 +67,9 @@ class SessionRegistry {
   // Whether this event (report) is new: not handed to the shard before. Notes it as handed over.
   bool TakeEvent(const std::string& host_id, uint64_t seq);
   bool TakeReport(const std::string& host_id, uint64_t seq);
+  // The shard had no room for events (reports) from this number on: they are new again.
+  void GiveBackEvents(const std::string& host_id, uint64_t first);
+  void GiveBackReports(const std::string& host_id, uint64_t first);
   // What came is here already: tells the agent again what is committed. What is not yet is acknowledged when
   // it is.
   void RepeatAcks(const std::string& host_id);

@@ -271,8 +271,10 @@ absl::Status AgentSession::OnEvents(const v1::AgentFrame& frame, Micros now) {
     registry_.RepeatAcks(host_.id);
     return absl::OkStatus();
   }
+  const uint64_t first = events.front().event.seq();
   Count(counters_.events, events.size());
   if (shard_.Events(host_, std::move(events), before)) return absl::OkStatus();
+  registry_.GiveBackEvents(host_.id, first);
   return absl::ResourceExhaustedError("the controller has no room for events now");
 }
 
@@ -300,8 +302,10 @@ absl::Status AgentSession::OnReports(const v1::AgentFrame& frame, Micros now) {
     registry_.RepeatAcks(host_.id);
     return absl::OkStatus();
   }
+  const uint64_t first = reports.front().report.seq();
   Count(counters_.reports, reports.size());
   if (shard_.Reports(host_, std::move(reports), before)) return absl::OkStatus();
+  registry_.GiveBackReports(host_.id, first);
   return absl::ResourceExhaustedError("the controller has no room for results now");
 }
 

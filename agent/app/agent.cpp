@@ -1,0 +1,159 @@
+#include "agent/app/agent.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "absl/strings/ascii.h"
+#include "agent/collectors/host/host.h"
+#include "agent/collectors/pm2/pm2_collector.h"
+#include "agent/collectors/probe/probe_collector.h"
+#include "common/base/ids.h"
+#include "common/base/log.h"
+#include "common/base/status.h"
+#include "common/wire/limits.h"
+
+namespace quell::agent {
+namespace {
+
+absl::StatusOr<std::string> ReadLine(const std::string& path) {
+  QUELL_ASSIGN_OR_RETURN(const std::string text, RealDisk().Read(path, 4096));
+  return std::string(absl::StripAsciiWhitespace(text));
+}
+
+std::string HostName() {
+  char name[256] = {};
+  if (gethostname(name, sizeof(name) - 1) != 0) return "";
+  return name;
+}
+
+}  // namespace
+
+Agent::~Agent() { Stop("restart"); }
+
+absl::Status Agent::Start() {
+  struct Step {
+    const char* name;
+    absl::Status (Agent::*run)();
+  };
+  static constexpr Step kSteps[] = {
+      {"lock the state directory", &Agent::LockState},
+      {"load the certificate and the trust bundle", &Agent::LoadIdentity},
+      {"open the spool", &Agent::OpenSpool},
+      {"prepare the collectors", &Agent::PrepareCollectors},
+      {"start the link", &Agent::StartLink},
+      {"start the collectors", &Agent::StartCollectors},
+  };
+  for (const Step& step : kSteps) {
+    absl::Status status = (this->*step.run)();
+    if (!status.ok()) return Annotate(status, step.name);
+  }
+  return absl::OkStatus();
+}
+
+// One agent per state directory, and nobody else's directory.
+absl::Status Agent::LockState() {
+  const std::string& path = config_.state;
+  if (mkdir(path.c_str(), 0700) != 0 && errno != EEXIST)
+    return ErrnoStatus(errno, absl::StrCat("making ", path));
+  struct stat st {};
+  if (lstat(path.c_str(), &st) != 0) return ErrnoStatus(errno, absl::StrCat("looking at ", path));
+  if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077) != 0)
+    return absl::PermissionDeniedError(
+        absl::StrCat(path, " is not a directory of this user's alone (mode 0700)"));
+  const std::string file = path + "/lock";
+  lock_ = UniqueFd(open(file.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));
+  if (!lock_.valid()) return ErrnoStatus(errno, absl::StrCat("opening ", file));
+  if (flock(lock_.get(), LOCK_EX | LOCK_NB) != 0)
+    return absl::FailedPreconditionError(absl::StrCat("another agent uses ", path));
+  return absl::OkStatus();
+}
+
+absl::Status Agent::LoadIdentity() {
+  QUELL_ASSIGN_OR_RETURN(const std::string pin, ReadLine(config_.root_pin));
+  QUELL_ASSIGN_OR_RETURN(const std::string bytes,
+                         RealDisk().Read(config_.trust_bundle, wire::kMaxTrustBundleBytes));
+  const Micros wall = RealClock().Wall();
+  auto bundle = security::OpenTrustBundle(bytes, pin, wall);
+  if (!bundle.ok()) return Annotate(bundle.status(), config_.trust_bundle);
+  QUELL_ASSIGN_OR_RETURN(identity_, security::LoadTlsIdentity(config_.key, config_.certificate));
+  auto self = security::PeerFromCertificate(identity_.certificate_pem, *bundle, wall);
+  if (self.ok() && self->role != "agent")
+    self = absl::PermissionDeniedError("it is a certificate of another role");
+  if (!self.ok()) return Annotate(self.status(), config_.certificate);
+  facts_.version = version_;
+  facts_.host_id = self->id;
+  facts_.host_name = HostName();
+  facts_.start = RandomBytes(16);
+  facts_.trust_serial = bundle->serial();
+  QUELL_ASSIGN_OR_RETURN(facts_.boot_id, ReadLine("/proc/sys/kernel/random/boot_id"));
+  trust_ = std::make_shared<security::TrustHolder>(*std::move(bundle));
+  return absl::OkStatus();
+}
+
+absl::Status Agent::OpenSpool() {
+  const std::string directory = config_.state + "/spool";
+  if (mkdir(directory.c_str(), 0700) != 0 && errno != EEXIST)
+    return ErrnoStatus(errno, absl::StrCat("making ", directory));
+  Spool::Options options;
+  options.directory = directory;
+  options.boot_id = facts_.boot_id;
+  QUELL_ASSIGN_OR_RETURN(spool_, Spool::Open(RealDisk(), RealClock(), options));
+  head_ = std::make_unique<HeadMemory>(RealDisk(), config_.state + "/log-head");
+  return absl::OkStatus();
+}
+
+absl::Status Agent::PrepareCollectors() {
+  runner_ = std::make_unique<CollectorRunner>(RealClock(), *spool_);
+  const CollectorsConfig& config = config_.collectors;
+  runner_->Add(MakeHostCollector("", config.host.every, RealClock()));
+  for (const ProbeConfig& probe : config.probes) runner_->Add(MakeProbeCollector(probe));
+  if (config.pm2.users.empty()) return absl::OkStatus();
+  std::vector<std::string> users;
+  for (const Pm2User& user : config.pm2.users) users.push_back(user.user);
+  auto pm2 = std::make_unique<Pm2Collector>("", users, config.pm2.every, RealClock(), *spool_);
+  pm2_ = pm2.get();
+  runner_->Add(std::move(pm2));
+  return absl::OkStatus();
+}
+
+absl::Status Agent::StartLink() {
+  auto on_reader = [this](const std::string& user, UniqueFd fd) {
+    if (pm2_ != nullptr) pm2_->Attach(user, fd.release());
+  };
+  auto on_connection = [](bool connected, const std::string& why) {
+    if (connected) {
+      LogInfo("connected to the executor");
+    } else {
+      LogWarning("no executor: %s", why);
+    }
+  };
+  executor_ = std::make_unique<ExecutorClient>(config_.executor_socket, on_reader, on_connection);
+  dialer_ = std::make_unique<GrpcDialer>(identity_, trust_, RealClock());
+  LinkOptions options;
+  options.addresses = config_.addresses;
+  link_ = std::make_unique<Link>(options, facts_, RealClock(), *spool_, *executor_, *head_, *dialer_);
+  executor_->Start();
+  link_->Start();
+  return absl::OkStatus();
+}
+
+absl::Status Agent::StartCollectors() {
+  runner_->Start();
+  return absl::OkStatus();
+}
+
+// What produces ends first, so that its last events still go out; then the link; then who calls the link.
+void Agent::Stop(const std::string& goodbye) {
+  if (link_ != nullptr && runner_ != nullptr) runner_->Stop();
+  if (link_ != nullptr) link_->Stop(goodbye);
+  executor_.reset();
+  pm2_ = nullptr;
+  runner_.reset();
+  link_.reset();
+}
+
+}  // namespace quell::agent

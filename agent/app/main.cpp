@@ -1,0 +1,93 @@
+// quell-agent: measures its host and tells a controller; hands signed commands, unopened, to the executor.
+#include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "agent/app/agent.h"
+#include "agent/app/lists.h"
+#include "common/base/log.h"
+#include "common/security/grpc_credentials.h"
+
+namespace quell::agent {
+namespace {
+
+constexpr int kUnusable = 2;  // what is configured can't work
+
+struct Flags {
+  std::string config = "/etc/quell/agent.yaml";
+  bool list_metrics = false;
+  bool list_actions = false;
+  bool check = false;
+  bool verbose = false;
+};
+
+void Describe(CLI::App& app, Flags& flags) {
+  app.add_option("--config", flags.config, "agent.yaml")->capture_default_str();
+  app.add_flag("--list-metrics", flags.list_metrics,
+               "prints what can be measured, and who could have made it up");
+  app.add_flag("--list-actions", flags.list_actions, "prints what a host can be asked to do");
+  app.add_flag("--verbose", flags.verbose, "logs more");
+  app.add_subcommand("check", "reads the files and says what is wrong with them")->callback([&flags] {
+    flags.check = true;
+  });
+  app.set_version_flag("--version", QUELL_VERSION);
+}
+
+// Systemd forbids log-ins while it shuts the machine down.
+const char* GoodbyeReason() { return access("/run/nologin", F_OK) == 0 ? "reboot" : "restart"; }
+
+int RunAgent(AgentConfig config, const Flags& flags) {
+  sigset_t stop;
+  sigemptyset(&stop);
+  sigaddset(&stop, SIGTERM);
+  sigaddset(&stop, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &stop, nullptr);  // before there are threads, so in all of them
+  signal(SIGPIPE, SIG_IGN);
+  StartLog("quell-agent", flags.verbose ? LogLevel::kDebug : LogLevel::kInfo);
+  Agent agent(std::move(config), QUELL_VERSION);
+  absl::Status status = agent.Start();
+  if (!status.ok()) {
+    LogError("can't start: %s", status.ToString());
+    return absl::IsUnavailable(status) || absl::IsInternal(status) ? 1 : kUnusable;
+  }
+  int signal_number = 0;
+  sigwait(&stop, &signal_number);
+  LogInfo("stopping, on signal %d", signal_number);
+  agent.Stop(GoodbyeReason());
+  return 0;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Measures this host and tells a quell controller.", "quell-agent");
+  Flags flags;
+  Describe(app, flags);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : kUnusable;
+  }
+  if (flags.list_metrics) fputs(ListMetrics().c_str(), stdout);
+  if (flags.list_actions) fputs(ListActions().c_str(), stdout);
+  if (flags.list_metrics || flags.list_actions) return 0;
+  config::Problems problems;
+  AgentConfig config = LoadAgentConfig(flags.config, problems);
+  if (!problems.ok()) {
+    fputs(problems.ToString().c_str(), stderr);
+    return kUnusable;
+  }
+  return flags.check ? 0 : RunAgent(std::move(config), flags);
+}
+
+}  // namespace
+}  // namespace quell::agent
+
+int main(int argc, char** argv) {
+  quell::security::PrepareGrpcProcess();
+  umask(077);
+  const int code = quell::agent::Main(argc, argv);
+  quell::StopLog();
+  return code;
+}
