@@ -12,7 +12,4 @@ namespace quell::agent {
 std::unique_ptr<Collector> MakeHostCollector(std::string root, Micros every, Clock& clock,
                                              Filesystems::StatFn stat = nullptr);
 
-// Rows of the registry.
-const std::vector<MetricDescriptor>& HostMetrics();
-
 }  // namespace quell::agent

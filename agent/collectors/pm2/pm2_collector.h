@@ -77,6 +77,4 @@ class Pm2Collector final : public Collector {
   NamedThread thread_;
 };
 
-const std::vector<MetricDescriptor>& Pm2Metrics();
-
 }  // namespace quell::agent

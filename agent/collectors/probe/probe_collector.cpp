@@ -87,25 +87,10 @@ class ProbeCollector final : public Collector {
   std::optional<bool> last_;
 };
 
-constexpr MetricKind G = MetricKind::kGauge;
-constexpr Provenance P = Provenance::kProbe;
-
 }  // namespace
 
 std::unique_ptr<Collector> MakeProbeCollector(ProbeConfig config) {
   return std::make_unique<ProbeCollector>(std::move(config));
-}
-
-const std::vector<MetricDescriptor>& ProbeMetrics() {
-  static const auto& rows = *new std::vector<MetricDescriptor>{
-      {"probe_success", "", G, P, "1 when the answer came in time with the expected status and body."},
-      {"probe_duration_seconds", "seconds", G, P, "How long the probe took in all."},
-      {"probe_http_status_code", "", G, P, "The answer's HTTP status; 0 when there was none."},
-      {"probe_failed_due_to_regex", "", G, P, "1 when the answer's body lacked the expected text."},
-      {"probe_http_duration_seconds", "seconds", G, P,
-       "How long each phase took: resolve, connect, tls, processing, transfer."},
-      {"probe.edge", "", MetricKind::kEvent, P, "A probe has begun or ceased to succeed."}};
-  return rows;
 }
 
 }  // namespace quell::agent

@@ -10,6 +10,5 @@
 namespace quell::agent {
 
 std::unique_ptr<Collector> MakeProbeCollector(ProbeConfig config);
-const std::vector<MetricDescriptor>& ProbeMetrics();
 
 }  // namespace quell::agent

@@ -1,0 +1,66 @@
+#include "agent/collectors/config.h"
+
+#include <gmock/gmock.h>
+
+namespace quell::agent {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(ConfigTest, AllOfIt) {
+  config::Problems problems;
+  const auto root = config::ParseYaml("agent.yaml", R"(
+host: {every: 2s}
+pm2: {every: 500ms, users: [deploy, {user: other, home: /srv/pm2}]}
+probes:
+- name: health
+  about: {user: deploy, app: boutique-client-portal}
+  url: "http://127.0.0.1:3000/api/admin/health"
+  every: 1s
+  timeout: 3s
+  expect: {status: 200, body: ok}
+- {name: shop, url: "https://shop.example/"}
+)",
+                                      problems);
+  const CollectorsConfig config = ParseCollectorsConfig(root, problems);
+  ASSERT_TRUE(problems.ok()) << problems.ToString();
+  EXPECT_EQ(config.host.every, 2 * kSecond);
+  EXPECT_EQ(config.pm2.every, 500 * kMillisecond);
+  ASSERT_EQ(config.pm2.users.size(), 2u);
+  EXPECT_EQ(config.pm2.users[0].user, "deploy");
+  EXPECT_EQ(config.pm2.users[0].home, "");
+  EXPECT_EQ(config.pm2.users[1].home, "/srv/pm2");
+  ASSERT_EQ(config.probes.size(), 2u);
+  EXPECT_EQ(config.probes[0].app, "boutique-client-portal");
+  EXPECT_EQ(config.probes[0].timeout, 3 * kSecond);
+  EXPECT_EQ(config.probes[0].status, 200);
+  EXPECT_EQ(config.probes[0].body, "ok");
+  EXPECT_EQ(config.probes[1].status, 0);
+}
+
+TEST(ConfigTest, EveryMistakeAtItsPlace) {
+  config::Problems problems;
+  const auto root = config::ParseYaml("agent.yaml", R"(host: {every: 1ms}
+pm2: {users: [deploy, deploy, {user: x, home: relative}]}
+probes:
+- {name: a, url: "ftp://x/"}
+- {name: a, url: "http://x/", about: {user: y}, expect: {status: 99}, colour: red}
+cpu: {}
+)",
+                                      problems);
+  ParseCollectorsConfig(root, problems);
+  const std::string text = problems.ToString();
+  EXPECT_THAT(text, HasSubstr("agent.yaml:1:"));
+  EXPECT_THAT(text, HasSubstr("every must be between"));
+  EXPECT_THAT(text, HasSubstr("deploy is listed twice"));
+  EXPECT_THAT(text, HasSubstr("absolute path"));
+  EXPECT_THAT(text, HasSubstr("agent.yaml:4:"));
+  EXPECT_THAT(text, HasSubstr("http:// or https://"));
+  EXPECT_THAT(text, HasSubstr("second probe has the name a"));
+  EXPECT_THAT(text, HasSubstr("colour"));
+  EXPECT_THAT(text, HasSubstr("cpu"));
+  EXPECT_GE(problems.mistakes().size(), 8u);
+}
+
+}  // namespace
+}  // namespace quell::agent
