@@ -52,12 +52,17 @@ absl::Status WriteRuleStates(Database& db, const std::vector<v1::RuleState>& sta
                                 .Run());
       continue;
     }
+    const std::string message = state.SerializeAsString();
+    v1::RuleState read;
+    if (!read.ParseFromString(message)) {
+      return absl::InvalidArgumentError("storing a rule's state: it holds text that is not UTF-8");
+    }
     QUELL_RETURN_IF_ERROR(Query(db,
                                 "INSERT INTO rule_state(rule, key, message) VALUES(?1, ?2, ?3) "
                                 "ON CONFLICT(rule, key) DO UPDATE SET message = ?3")
                               .Text(state.rule())
                               .Text(state.key())
-                              .Blob(state.SerializeAsString())
+                              .Blob(message)
                               .Run());
   }
   return absl::OkStatus();

@@ -209,4 +209,13 @@ absl::StatusOr<std::vector<StoredRecord>> StoreReader::Records(uint64_t first, s
   }
 }
 
+absl::StatusOr<std::string> StoreReader::ChainAt(uint64_t seq) {
+  QUELL_ASSIGN_OR_RETURN(auto lease, Take());
+  Query query(lease->db(), "SELECT head FROM groups WHERE last = ?1");
+  query.Int(static_cast<int64_t>(seq));
+  QUELL_ASSIGN_OR_RETURN(const bool row, query.Step());
+  if (!row) return absl::NotFoundError(absl::StrCat("the log has no commit group that ends at record ", seq));
+  return std::string(query.BytesAt(0));
+}
+
 }  // namespace quell::store

@@ -73,6 +73,9 @@ class StoreReader {
 
   // Log records from `first` on, unverified (VerifyAll verifies).
   absl::StatusOr<std::vector<StoredRecord>> Records(uint64_t first, size_t most);
+  // The chain after record `seq`, which must be the last of its commit group: what agents are told. NotFound
+  // when the log has no group that ends there.
+  absl::StatusOr<std::string> ChainAt(uint64_t seq);
 
  private:
   class Lease;

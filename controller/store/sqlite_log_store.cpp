@@ -36,6 +36,18 @@ absl::Status Configure(Database& db) {
   return db.Exec("PRAGMA journal_size_limit = 16777216");
 }
 
+// A string that is not UTF-8 can be written but not read again: it must not come to lie in the log, where
+// every later start would stumble over it.
+absl::Status CheckReadableBack(const engine::Record& record, const std::string& payload) {
+  v1::Payload read;
+  v1::RecordHeader header;
+  if (read.ParseFromString(payload) && header.ParseFromString(record.header.SerializeAsString())) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("committing record ", record.header.seq(), ": it holds text that is not UTF-8"));
+}
+
 absl::StatusOr<uint64_t> EpochOf(const engine::CommitGroup& group, uint64_t current) {
   if (group.records.empty()) return current;
   const uint64_t epoch = group.records.front().header.epoch();
@@ -228,6 +240,7 @@ absl::StatusOr<engine::LogHead> SqliteLogStore::WriteRecords(const std::vector<e
   engine::LogHead head = head_;
   for (const engine::Record& record : records) {
     const std::string payload = record.payload.SerializeAsString();
+    QUELL_RETURN_IF_ERROR(CheckReadableBack(record, payload));
     v1::RecordHeader header = record.header;
     header.set_payload_sha256(Sha256(payload));
     const std::string bytes = header.SerializeAsString();

@@ -6,8 +6,8 @@
 
 namespace quell::store {
 
-StoreTest::StoreTest() {
-  std::string pattern = testing::TempDir() + "quell-store-XXXXXX";
+StoreTest::StoreTest(const std::string& parent) {
+  std::string pattern = (parent.empty() ? testing::TempDir() : parent + "/") + "quell-store-XXXXXX";
   directory = mkdtemp(pattern.data());
   path = directory + "/log.db";
 }

@@ -13,7 +13,8 @@ namespace quell::store {
 
 class StoreTest : public testing::Test {
  protected:
-  StoreTest();
+  // A directory below `parent`; "" means where tests have theirs.
+  explicit StoreTest(const std::string& parent = "");
   ~StoreTest() override;
 
   KeyLookup Keys() const;  // trusts `key` alone
