@@ -20,7 +20,7 @@ struct Histogram {
   std::vector<Bucket> buckets;
 };
 
-// Groups by all labels but le and the name; a missing or unreadable le leaves the series out.
+// Groups by all labels but le; a missing or unreadable le leaves the series out.
 std::vector<Histogram> GroupBuckets(const Vector& vector) {
   std::vector<Histogram> out;
   absl::flat_hash_map<Labels, size_t> places;
@@ -29,7 +29,7 @@ std::vector<Histogram> GroupBuckets(const Vector& vector) {
     double bound = 0;
     if (le.empty() || !absl::SimpleAtod(le, &bound)) continue;
     Labels labels = e.labels.Without("le");
-    auto [it, fresh] = places.emplace(labels.Without(kMetricName), out.size());
+    auto [it, fresh] = places.emplace(labels, out.size());
     if (fresh) out.push_back({Element{std::move(labels), 0, 0, 0, e.drop_name}, {}});
     Histogram& histogram = out[it->second];
     histogram.buckets.push_back({bound, e.value});
@@ -61,8 +61,8 @@ void Tidy(std::vector<Bucket>& buckets) {
   }
 }
 
-bool Usable(const std::vector<Bucket>& buckets) {
-  return buckets.size() >= 2 && std::isinf(buckets.back().bound) && buckets.back().bound > 0;
+bool IsWhole(const std::vector<Bucket>& buckets) {
+  return std::isinf(buckets.back().bound) && buckets.back().bound > 0;
 }
 
 double BucketQuantile(double q, std::vector<Bucket> buckets) {
@@ -70,7 +70,7 @@ double BucketQuantile(double q, std::vector<Bucket> buckets) {
   if (q < 0) return -std::numeric_limits<double>::infinity();
   if (q > 1) return std::numeric_limits<double>::infinity();
   Tidy(buckets);
-  if (!Usable(buckets)) return OrdinaryNan();
+  if (buckets.size() < 2 || !IsWhole(buckets)) return OrdinaryNan();
   const double total = buckets.back().count;
   if (total == 0 || std::isnan(total)) return OrdinaryNan();
   double rank = q * total;
@@ -97,7 +97,8 @@ double CountUpTo(const std::vector<Bucket>& buckets, double bound) {
       previous_count = b.count;
       continue;
     }
-    if (bound <= previous_bound || std::isinf(previous_bound) || std::isinf(b.bound)) return previous_count;
+    if (bound <= previous_bound || std::isinf(b.bound)) return previous_count;
+    if (std::isinf(previous_bound)) return b.count;  // nothing to interpolate over in an endless bucket
     return previous_count +
            (b.count - previous_count) * (bound - previous_bound) / (b.bound - previous_bound);
   }
@@ -106,7 +107,7 @@ double CountUpTo(const std::vector<Bucket>& buckets, double bound) {
 
 double BucketFraction(double lower, double upper, std::vector<Bucket> buckets) {
   Tidy(buckets);
-  if (!Usable(buckets) || std::isnan(lower) || std::isnan(upper)) return OrdinaryNan();
+  if (!IsWhole(buckets) || std::isnan(lower) || std::isnan(upper)) return OrdinaryNan();
   const double total = buckets.back().count;
   if (total == 0 || std::isnan(total)) return OrdinaryNan();
   if (lower >= upper) return 0;
@@ -124,6 +125,7 @@ absl::StatusOr<Value> PerHistogram(Evaluator& ev, const Expr& vector, Micros at,
     ev.DropName(histogram.element);
     out.vector.push_back(std::move(histogram.element));
   }
+  if (!ev.options().delayed_name_removal) QUELL_RETURN_IF_ERROR(ev.CheckUnique(out.vector));
   return out;
 }
 

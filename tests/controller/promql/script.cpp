@@ -90,9 +90,7 @@ std::optional<double> Number(std::string_view text) {
 
 // "1", "0+10x5", "5x3", "_", "_x3", "stale"; false: not understood.
 bool AddPoints(std::string_view item, Points& out) {
-  const size_t x = item.find('x') == std::string_view::npos || item.substr(0, 2) == "0x"
-                       ? std::string_view::npos
-                       : item.rfind('x');
+  const size_t x = item.rfind('x');
   size_t times = 0;
   if (x != std::string_view::npos) {
     int64_t n = 0;
@@ -121,11 +119,16 @@ bool AddPoints(std::string_view item, Points& out) {
   return false;
 }
 
+// `name {a="b"} 1`: a brace behind the blank, but not the two of a native histogram.
+bool OpensLabels(const std::string& line, size_t blank) {
+  const size_t at = line.find_first_not_of(" \t", blank);
+  return at != std::string::npos && line[at] == '{' && line.substr(at, 2) != "{{";
+}
+
 std::optional<Expected> SeriesLine(const std::string& line) {
   size_t end = line.find_first_of(" \t");
   if (const size_t brace = line.find('{');
-      brace != std::string::npos &&
-      (end == std::string::npos || brace < end || line[line.find_first_not_of(" \t", end)] == '{')) {
+      brace != std::string::npos && (end == std::string::npos || brace < end || OpensLabels(line, end))) {
     bool quoted = false;
     for (end = brace; end < line.size(); ++end) {
       if (line[end] == '\\')
