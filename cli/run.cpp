@@ -1,0 +1,176 @@
+#include "cli/run.h"
+
+#include <algorithm>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "common/base/status.h"
+
+namespace quell::cli {
+namespace {
+
+constexpr auto kBetweenLooks = std::chrono::milliseconds(200);
+
+std::string Text(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  return found == json.end() || !found->is_string() ? "" : found->get<std::string>();
+}
+
+bool Ended(const std::string& state) {
+  static const char* const kOver[] = {"denied",    "withheld", "succeeded", "failed", "refused",
+                                      "cancelled", "expired",  "unknown",   "undone"};
+  return std::any_of(std::begin(kOver), std::end(kOver), [&](const char* over) { return state == over; });
+}
+
+bool HasApp(const Json& host, const std::string& service) {
+  for (const auto& app : host.value("apps", Json::array()))
+    if (Text(app, "app") == service) return true;
+  return false;
+}
+
+// Names of the hosts meant, as the controller knows them.
+absl::StatusOr<std::vector<std::string>> Targets(Client& client, const RunOptions& options) {
+  if (options.hosts.empty() && options.labels.empty() && options.service.empty())
+    return absl::InvalidArgumentError("name the hosts: --host H[,H], --service S or -l key=value");
+  v1::GetRequest request;
+  request.set_kind("hosts");
+  request.set_limit(1000);
+  QUELL_ASSIGN_OR_RETURN(const auto labels, ParseLabels(options.labels));
+  for (const auto& [key, value] : labels) (*request.mutable_labels())[key] = value;
+  QUELL_ASSIGN_OR_RETURN(const Json document, client.Read("Get", request));
+  std::vector<std::string> names;
+  for (const auto& host : document.value("items", Json::array())) {
+    const std::string name = Text(host, "name");
+    const bool named =
+        options.hosts.empty() || std::count(options.hosts.begin(), options.hosts.end(), name) > 0;
+    if (named && (options.service.empty() || HasApp(host, options.service))) names.push_back(name);
+  }
+  for (const auto& name : options.hosts)
+    if (std::count(names.begin(), names.end(), name) == 0)
+      return absl::NotFoundError(absl::StrCat("there is no host ", name, " that fits"));
+  if (names.empty()) return absl::NotFoundError("no host fits");
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+std::string Progress(const Json& command) {
+  std::string line = Text(command, "name") + " " + Text(command, "host") + ": " + Text(command, "state");
+  if (!Text(command, "reason").empty()) line += " (" + Text(command, "reason") + ")";
+  if (Text(command, "state") == "awaiting_approval") line += "; quell approve " + Text(command, "name");
+  return line;
+}
+
+// Looks at each command until all have ended or time is up; says each change.
+absl::StatusOr<Json> Follow(Session& session, Client& client, Json commands, absl::Time deadline,
+                            bool* waiting) {
+  std::map<std::string, std::string> said;
+  while (true) {
+    bool all = true;
+    for (auto& command : commands) {
+      if (!Ended(Text(command, "state"))) {
+        v1::DescribeRequest request;
+        request.set_kind("command");
+        request.set_name(Text(command, "id"));
+        QUELL_ASSIGN_OR_RETURN(command, client.Read("Describe", request));
+      }
+      const std::string line = Progress(command);
+      std::string& last = said[Text(command, "id")];
+      if (last != line) session.Say(line);
+      last = line;
+      all = all && Ended(Text(command, "state"));
+    }
+    *waiting = !all;
+    if (all || session.around().now() >= deadline) return commands;
+    std::this_thread::sleep_for(kBetweenLooks);
+  }
+}
+
+v1::RunRequest Request(const RunOptions& options, const std::vector<std::string>& targets) {
+  v1::RunRequest request;
+  request.set_action(options.action);
+  for (const auto& [key, value] : options.params) (*request.mutable_params())[key] = value;
+  for (const auto& name : targets) request.add_hosts(name);
+  request.set_incident(options.incident);
+  request.set_dry_run(options.dry_run);
+  return request;
+}
+
+std::string Announce(const std::vector<std::string>& targets) {
+  std::string line = std::to_string(targets.size()) + (targets.size() == 1 ? " target: " : " targets: ");
+  for (size_t i = 0; i < targets.size() && i < 20; ++i) line += (i == 0 ? "" : ", ") + targets[i];
+  return targets.size() > 20 ? line + ", …" : line;
+}
+
+std::string CommandsTable(const Json& document, const ViewOptions& options) {
+  return ListView("commands", Json{{"items", document.value("commands", Json::array())}}, options);
+}
+
+}  // namespace
+
+absl::StatusOr<std::map<std::string, std::string>> ParseParams(const std::vector<std::string>& words) {
+  std::map<std::string, std::string> params;
+  for (size_t i = 0; i < words.size(); ++i) {
+    if (words[i].size() < 3 || words[i].compare(0, 2, "--") != 0)
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", words[i], "\" is no parameter; they are written --KEY VALUE"));
+    const size_t equals = words[i].find('=');
+    std::string key = words[i].substr(2, equals == std::string::npos ? equals : equals - 2);
+    std::replace(key.begin(), key.end(), '-', '_');
+    if (equals == std::string::npos && i + 1 >= words.size())
+      return absl::InvalidArgumentError(absl::StrCat("the parameter ", words[i], " has no value"));
+    const std::string value = equals == std::string::npos ? words[++i] : words[i].substr(equals + 1);
+    if (!params.emplace(key, value).second)
+      return absl::InvalidArgumentError(absl::StrCat("the parameter --", key, " is given twice"));
+  }
+  return params;
+}
+
+absl::StatusOr<std::map<std::string, std::string>> ParseLabels(const std::vector<std::string>& words) {
+  std::map<std::string, std::string> labels;
+  for (const auto& word : words) {
+    const size_t equals = word.find('=');
+    if (equals == 0 || equals == std::string::npos)
+      return absl::InvalidArgumentError(
+          absl::StrCat("\"", word, "\" is no label; they are written key=value"));
+    labels[word.substr(0, equals)] = word.substr(equals + 1);
+  }
+  return labels;
+}
+
+int ExitOfCommands(const Json& commands, bool waiting) {
+  bool unknown = false, failed = false, withheld = false, late = waiting;
+  for (const auto& command : commands) {
+    const std::string state = Text(command, "state");
+    unknown = unknown || state == "unknown";
+    failed = failed || state == "failed" || state == "cancelled";
+    withheld = withheld || state == "refused" || state == "withheld" || state == "denied";
+    late = late || state == "expired";
+  }
+  if (unknown) return kUnknown;
+  if (failed) return kFailed;
+  if (withheld) return kWithheld;
+  return late ? kTimedOut : kDone;
+}
+
+int Run(Session& session, const RunOptions& options) {
+  const auto client = session.controller();
+  if (!client.ok()) return session.Fail(client.status());
+  const auto targets = Targets(**client, options);
+  if (!targets.ok()) return session.Fail(targets.status());
+  session.Say(Announce(*targets));
+  const auto acted = (*client)->Act("Run", Request(options, *targets));
+  if (!acted.ok()) return session.Fail(acted.status());
+  session.Say(acted->message);
+  Json commands = acted->json.value("commands", Json::array());
+  bool waiting = false;
+  if (!options.no_wait && !commands.empty()) {
+    auto followed = Follow(session, **client, commands, session.around().now() + options.timeout, &waiting);
+    if (!followed.ok()) return session.Fail(followed.status());
+    commands = *followed;
+  }
+  session.Print(Json{{"commands", commands}}, CommandsTable);
+  if (acted->exit != kDone) return acted->exit;
+  return options.no_wait ? kDone : ExitOfCommands(commands, waiting);
+}
+
+}  // namespace quell::cli

@@ -1,0 +1,328 @@
+#include "cli/view.h"
+
+#include <functional>
+#include <map>
+#include <vector>
+
+#include "cli/table.h"
+#include "common/base/time.h"
+#include "common/text/encode.h"
+
+namespace quell::cli {
+namespace {
+
+// Text of one member: "" when absent or null.
+std::string Text(const Json& json, const char* key) {
+  const auto found = json.find(key);
+  if (found == json.end() || found->is_null()) return "";
+  return found->is_string() ? found->get<std::string>()
+                            : JsonText(*found).substr(0, JsonText(*found).size() - 1);
+}
+std::string Or(std::string text, const char* otherwise = "-") { return text.empty() ? otherwise : text; }
+
+bool ParseTime(const Json& time, absl::Time* out) {
+  if (!time.is_string()) return false;
+  std::string error;
+  return absl::ParseTime(absl::RFC3339_full, time.get<std::string>(), out, &error);
+}
+
+std::string Joined(const Json& json, const char* key, const std::string& separator = ",") {
+  std::string out;
+  const auto found = json.find(key);
+  if (found == json.end() || !found->is_array()) return out;
+  for (const auto& item : *found) {
+    if (!item.is_string()) continue;
+    out += (out.empty() ? "" : separator) + item.get<std::string>();
+  }
+  return out;
+}
+
+// {a="1",b="2"} without the braces.
+std::string Pairs(const Json& json, const char* key) {
+  std::string out;
+  const auto found = json.find(key);
+  if (found == json.end() || !found->is_object()) return out;
+  for (const auto& [name, value] : found->items())
+    out +=
+        (out.empty() ? "" : ",") + name + "=" + (value.is_string() ? value.get<std::string>() : value.dump());
+  return out;
+}
+
+struct Column {
+  const char* title;
+  std::function<std::string(const Json&, const ViewOptions&)> cell;
+  bool wide = false;
+};
+
+Column Of(const char* title, const char* key, bool wide = false) {
+  return {title, [key](const Json& item, const ViewOptions&) { return Or(Text(item, key)); }, wide};
+}
+Column Time(const char* title, const char* key, bool wide = false) {
+  return {
+      title,
+      [key](const Json& item, const ViewOptions& o) { return ShowTime(item.value(key, Json(nullptr)), o); },
+      wide};
+}
+Column Age(const char* title, const char* key, bool wide = false) {
+  return {
+      title,
+      [key](const Json& item, const ViewOptions& o) { return ShowAge(item.value(key, Json(nullptr)), o); },
+      wide};
+}
+Column List(const char* title, const char* key, bool wide = false) {
+  return {title, [key](const Json& item, const ViewOptions&) { return Or(Joined(item, key)); }, wide};
+}
+Column Labels(const char* title, const char* key, bool wide = false) {
+  return {title, [key](const Json& item, const ViewOptions&) { return Or(Pairs(item, key)); }, wide};
+}
+
+std::string Number(const Json& item, const ViewOptions&) { return "#" + Text(item, "number"); }
+std::string Acked(const Json& item, const ViewOptions&) {
+  const std::string who = item.contains("roles") ? Text(item["roles"], "acknowledged_by") : "";
+  return who.empty() ? "-" : who.substr(who.find(':') == std::string::npos ? 0 : who.find(':') + 1);
+}
+std::string UpOrDown(const Json& item, const ViewOptions&) {
+  const auto up = item.find("up");
+  if (up == item.end() || !up->is_boolean()) return "unknown";
+  return up->get<bool>() ? "up" : "down";
+}
+std::string AppCount(const Json& item, const ViewOptions&) {
+  return std::to_string(item.contains("apps") ? item["apps"].size() : 0);
+}
+
+const std::map<std::string, std::vector<Column>, std::less<>>& Kinds() {
+  static const auto* kinds = new std::map<std::string, std::vector<Column>, std::less<>>{
+      {"incidents",
+       {{"NUMBER", Number},
+        Of("SEV", "severity"),
+        Of("STATUS", "status"),
+        Age("AGE", "declared_at"),
+        {"ACKED", Acked},
+        List("HOSTS", "hosts"),
+        Of("TITLE", "title"),
+        Of("ID", "id", true),
+        List("SERVICES", "services", true),
+        Time("DECLARED", "declared_at", true),
+        Time("RESOLVED", "resolved_at", true)}},
+      {"hosts",
+       {Of("NAME", "name"),
+        Of("LIVENESS", "liveness"),
+        Age("SINCE", "since"),
+        Of("EXECUTOR", "executor"),
+        {"APPS", AppCount},
+        Of("AGENT", "agent_version"),
+        Of("ID", "id", true),
+        Labels("LABELS", "labels", true),
+        Of("SANCTIONS", "sanctions_error", true)}},
+      {"apps", {Of("HOST", "host"), Of("USER", "user"), Of("APP", "app"), {"STATE", UpOrDown}}},
+      {"signals",
+       {Of("ALERT", "alert"), Of("SEV", "severity"), Of("STATE", "state"), Age("FIRED", "fired_at"),
+        Of("VALUE", "value"), Labels("LABELS", "labels"), Of("INCIDENT", "incident", true),
+        Of("KEY", "key", true)}},
+      {"commands",
+       {Of("NAME", "name"), Of("ACTION", "action"), Of("HOST", "host"), Labels("PARAMS", "params"),
+        Of("STATE", "state"), Of("BY", "requested_by"), Age("AGE", "proposed_at"), Of("REASON", "reason"),
+        Of("ID", "id", true)}},
+      {"holds",
+       {Of("ID", "id"), Of("SCOPE", "scope"), Of("BY", "by"), Age("SINCE", "since"), Time("UNTIL", "until"),
+        Of("WHY", "why")}},
+      {"notices",
+       {Of("RECEIVER", "receiver"), Of("TRANSITION", "transition"), Of("STATE", "state"),
+        Of("ATTEMPTS", "attempts"), Age("QUEUED", "queued_at"), Of("SUBJECT", "subject"),
+        Of("ERROR", "error", true), Of("KEY", "key", true)}},
+      {"decisions",
+       {Time("AT", "at"), Of("VERDICT", "verdict"), Of("POLICY", "policy"), Of("HOST", "host"),
+        Of("GUARD", "guard"), Of("REASON", "reason"), Of("SIGNAL", "signal", true)}},
+      {"events",
+       {Time("AT", "at"), Of("HOST", "host"), Of("KIND", "kind"), Labels("LABELS", "labels"),
+        Of("TEXT", "text")}},
+      {"rules",
+       {Of("NAME", "name"), Of("SEV", "severity"), Of("SCOPE", "scope"), Of("SERVICE", "service"),
+        Of("GROUP", "group"), List("FROM", "provenance"), Of("FILE", "file", true),
+        List("METRICS", "metrics", true)}},
+      {"policies",
+       {Of("NAME", "name"),
+        Of("MODE", "mode"),
+        List("ALERTS", "alerts"),
+        List("SEVERITIES", "severities"),
+        Of("PAGE", "page"),
+        {"STEPS",
+         [](const Json& item, const ViewOptions&) {
+           std::string out;
+           for (const auto& step : item.value("steps", Json::array()))
+             out += (out.empty() ? "" : ",") + Text(step, "action");
+           return Or(out);
+         }},
+        Of("FILE", "file", true)}},
+      {"actions", {Of("NAME", "name"), Of("RISK", "risk"), Of("SUMMARY", "summary")}},
+      {"receivers", {Of("NAME", "name"), Of("TYPE", "type"), Of("WAKES", "wakes")}},
+  };
+  return *kinds;
+}
+
+std::string Section(const std::string& title, const std::string& body) {
+  return body.empty() ? "" : title + "\n" + body;
+}
+
+std::string Indented(const std::string& block) {
+  std::string out;
+  for (size_t at = 0; at < block.size();) {
+    const size_t end = std::min(block.find('\n', at), block.size());
+    out += "  " + block.substr(at, end - at) + "\n";
+    at = end + 1;
+  }
+  return out;
+}
+
+std::string Rows(const char* kind, const Json& items, const ViewOptions& options) {
+  if (items.empty()) return "";
+  return Indented(ListView(kind, Json{{"items", items}}, options));
+}
+
+void Field(std::string& out, const std::string& name, const std::string& value) {
+  if (value.empty() || value == "-") return;
+  std::string padded = name;
+  padded.resize(std::max<size_t>(14, name.size() + 1), ' ');
+  out += padded + text::Terminal(value) + "\n";
+}
+
+}  // namespace
+
+std::string ShowTime(const Json& time, const ViewOptions& options) {
+  absl::Time at;
+  if (!ParseTime(time, &at)) return "-";
+  const bool today = absl::ToCivilDay(at, options.zone) == absl::ToCivilDay(options.now, options.zone);
+  return absl::FormatTime(today ? "%H:%M:%S" : "%Y-%m-%d %H:%M", at, options.zone);
+}
+
+std::string ShowAge(const Json& time, const ViewOptions& options) {
+  absl::Time at;
+  if (!ParseTime(time, &at)) return "-";
+  return FormatAge(absl::ToInt64Microseconds(options.now - at));
+}
+
+std::string ListView(std::string_view kind, const Json& document, const ViewOptions& options) {
+  const auto columns = Kinds().find(kind);
+  const Json items = document.value("items", Json::array());
+  if (columns == Kinds().end()) return JsonText(document);
+  if (items.empty()) return "";
+  std::vector<const Column*> shown;
+  std::vector<std::string> titles;
+  for (const auto& column : columns->second) {
+    if (column.wide && !options.wide) continue;
+    shown.push_back(&column);
+    titles.emplace_back(column.title);
+  }
+  Table table(titles);
+  for (const auto& item : items) {
+    std::vector<std::string> cells;
+    for (const Column* column : shown) cells.push_back(column->cell(item, options));
+    table.Add(std::move(cells));
+  }
+  return table.Text();
+}
+
+std::string IncidentView(const Json& incident, const ViewOptions& options) {
+  std::string out = text::Terminal("#" + Text(incident, "number") + " " + Text(incident, "severity") + " " +
+                                   Text(incident, "title")) +
+                    "\n";
+  Field(out, "id", Text(incident, "id"));
+  Field(out, "status", Text(incident, "status"));
+  Field(out, "impact", Text(incident, "impact"));
+  Field(out, "hosts", Joined(incident, "hosts", ", "));
+  Field(out, "services", Joined(incident, "services", ", "));
+  for (const char* key :
+       {"started_at", "detected_at", "declared_at", "acknowledged_at", "mitigated_at", "resolved_at"}) {
+    const Json time = incident.value(key, Json(nullptr));
+    if (!time.is_null())
+      Field(out, std::string(key).substr(0, std::string(key).find('_')),
+            ShowTime(time, options) + " (" + ShowAge(time, options) + ")");
+  }
+  Field(out, "acked by", Acked(incident, options));
+  Field(out, "cause", Text(incident, "probable_cause"));
+  Field(out, "root cause", Text(incident, "root_cause"));
+  Field(out, "resolution", Text(incident, "resolution"));
+  Field(out, "given up", Text(incident, "given_up"));
+  out += Section("signals", Rows("signals", incident.value("signals", Json::array()), options));
+  out += Section("commands", Rows("commands", incident.value("commands", Json::array()), options));
+  Table timeline({"AT", "WHO", "WHAT", ""});
+  for (const auto& entry : incident.value("timeline", Json::array()))
+    timeline.Add({ShowTime(entry.value("at", Json(nullptr)), options), Text(entry, "who"),
+                  Text(entry, "kind"), Text(entry, "text")});
+  if (!incident.value("timeline", Json::array()).empty())
+    out += Section("timeline", Indented(timeline.Text()));
+  return out;
+}
+
+std::string CommandView(const Json& command, const ViewOptions& options) {
+  std::string out =
+      text::Terminal(Text(command, "name") + " " + Text(command, "action") + " on " + Text(command, "host")) +
+      "\n";
+  for (const char* key : {"id", "state", "reason", "requested_by", "policy", "incident"})
+    Field(out, key, Text(command, key));
+  Field(out, "params", Pairs(command, "params"));
+  for (const char* key : {"proposed_at", "issued_at", "delivered_at", "started_at", "finished_at"})
+    Field(out, key, ShowTime(command.value(key, Json(nullptr)), options));
+  if (command.contains("verification") && command["verification"].is_object())
+    Field(out, "verification", Text(command["verification"], "state"));
+  Table evidence({"EVIDENCE", "BYTES", "SHA256"});
+  bool any = false;
+  for (const auto& item : command.value("evidence", Json::array())) {
+    evidence.Add({Or(Text(item, "name")), Or(Text(item, "bytes")), Text(item, "sha256").substr(0, 16)});
+    any = true;
+  }
+  return any ? out + Indented(evidence.Text()) : out;
+}
+
+std::string ExplainView(const Json& document, const ViewOptions& options) {
+  std::string out;
+  if (document.contains("incident")) out += IncidentView(document["incident"], options);
+  if (document.contains("command")) out += CommandView(document["command"], options);
+  if (document.contains("signal"))
+    out += ListView("signals", Json{{"items", Json::array({document["signal"]})}}, options);
+  const Json decisions = document.value("decisions", Json::array());
+  out += decisions.empty() ? "decisions\n  none was taken\n"
+                           : Section("decisions", Rows("decisions", decisions, options));
+  return out;
+}
+
+std::string QueryView(const Json& document, const ViewOptions& options) {
+  Table table({"SERIES", "AT", "VALUE"});
+  for (const auto& one : document.value("result", Json::array())) {
+    std::string name;
+    std::string labels;
+    const Json metric = one.value("metric", Json::object());
+    for (const auto& [key, value] : metric.items()) {
+      if (!value.is_string()) continue;
+      if (key == "__name__")
+        name = value.get<std::string>();
+      else
+        labels += (labels.empty() ? "" : ", ") + key + "=" + text::Json(value.get<std::string>());
+    }
+    const Json points =
+        one.contains("values") ? one["values"] : Json::array({one.value("value", Json::array())});
+    for (const auto& point : points) {
+      if (!point.is_array() || point.size() != 2 || !point[0].is_number() || !point[1].is_string()) continue;
+      const absl::Time at =
+          absl::UnixEpoch() + absl::Milliseconds(static_cast<int64_t>(point[0].get<double>() * 1000));
+      table.Add({name + "{" + labels + "}", absl::FormatTime("%H:%M:%S", at, options.zone),
+                 point[1].get<std::string>()});
+    }
+  }
+  return table.Text();
+}
+
+std::string FieldsView(const Json& document, const ViewOptions& options) {
+  std::string out;
+  for (const auto& [key, value] : document.items()) {
+    const bool time = key.size() > 3 && key.substr(key.size() - 3) == "_at";
+    Field(out, key, time ? ShowTime(value, options) : Text(document, key.c_str()));
+  }
+  return out;
+}
+
+std::string JsonText(const Json& document) {
+  return document.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace quell::cli

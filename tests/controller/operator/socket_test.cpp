@@ -1,0 +1,182 @@
+// The service over a real Unix socket.
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "common/base/disk.h"
+#include "controller/operator/service.h"
+#include "tests/controller/operator/fake_backend.h"
+
+namespace quell::operators {
+namespace {
+
+constexpr Micros kNow = 1'795'403'887 * kSecond;
+
+class Socket : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    FillExample(backend_, kNow);
+    directory_ = ::testing::TempDir() + "quell-XXXXXX";
+    ASSERT_NE(mkdtemp(directory_.data()), nullptr);
+    path_ = directory_ + "/operator.sock";
+    auto server = OperatorServer::Start(path_, backend_);
+    ASSERT_TRUE(server.ok()) << server.status();
+    server_ = std::move(*server);
+    stub_ = v1::Operator::NewStub(grpc::CreateChannel("unix:" + path_, grpc::InsecureChannelCredentials()));
+  }
+  template <typename Request>
+  grpc::Status Act(grpc::Status (v1::Operator::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                              v1::ActReply*),
+                   const Request& request, v1::ActReply* reply) {
+    grpc::ClientContext context;
+    context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+    return (stub_.get()->*method)(&context, request, reply);
+  }
+  v1::RunRequest RunPortal(const std::string& host) {
+    v1::RunRequest request;
+    request.set_action("pm2.restart");
+    (*request.mutable_params())["user"] = "deploy";
+    (*request.mutable_params())["app"] = "portal";
+    request.add_hosts(host);
+    return request;
+  }
+  MapBackend backend_;
+  std::string directory_, path_;
+  std::unique_ptr<OperatorServer> server_;
+  std::unique_ptr<v1::Operator::Stub> stub_;
+};
+
+TEST_F(Socket, KnowsWhoAsks) {
+  grpc::ClientContext context;
+  v1::Document document;
+  const grpc::Status status = stub_->WhoAmI(&context, v1::WhoAmIRequest(), &document);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  const Json json = Json::parse(document.json());
+  EXPECT_EQ(json["uid"], geteuid());
+  EXPECT_EQ(json["name"], PersonOfUid(geteuid()));
+  EXPECT_EQ(json["via"], "socket");
+}
+
+TEST_F(Socket, TheFileIsItsOwnersAlone) {
+  struct stat info {};
+  ASSERT_EQ(stat(path_.c_str(), &info), 0);
+  EXPECT_TRUE(S_ISSOCK(info.st_mode));
+  EXPECT_EQ(info.st_mode & 07777, 0600u);
+}
+
+TEST_F(Socket, AnActCarriesThePersonAndTheResolvedId) {
+  v1::IncidentAct request;
+  request.set_incident("#417");
+  v1::ActReply reply;
+  backend_.answer = [](const v1::PersonAct& act) {
+    return engine::Answer{"", 0, "acknowledged", "incident", act.acknowledge().incident()};
+  };
+  const grpc::Status status = Act(&v1::Operator::Stub::Acknowledge, request, &reply);
+  ASSERT_TRUE(status.ok()) << status.error_message();
+  ASSERT_EQ(backend_.acts().size(), 1u);
+  EXPECT_EQ(backend_.acts()[0].person(), PersonOfUid(geteuid()));
+  EXPECT_EQ(backend_.acts()[0].via(), "socket");
+  EXPECT_EQ(backend_.acts()[0].acknowledge().incident(), "INC-20261123-031207");
+  EXPECT_EQ(Json::parse(reply.json())["number"], 417);
+}
+
+TEST_F(Socket, RunBindsParametersAndHosts) {
+  v1::ActReply reply;
+  backend_.answer = [](const v1::PersonAct&) {
+    return engine::Answer{"", 0, "1 command", "command", std::string(32, 'a')};
+  };
+  ASSERT_TRUE(Act(&v1::Operator::Stub::Run, RunPortal("web-2"), &reply).ok());
+  const v1::RunAct run = backend_.acts().at(0).run();
+  EXPECT_EQ(run.action().pm2_restart().app(), "portal");
+  ASSERT_EQ(run.hosts_size(), 1);
+  EXPECT_EQ(run.hosts(0), "22222222-2222-4222-8222-222222222222");
+  EXPECT_EQ(Json::parse(reply.json())["commands"][0]["name"], "417.1");
+}
+
+TEST_F(Socket, RunRefusesWhatItCannotBind) {
+  const auto refused = [&](auto change, grpc::StatusCode code, const std::string& says) {
+    v1::RunRequest request = RunPortal("web-1");
+    change(request);
+    v1::ActReply reply;
+    const grpc::Status status = Act(&v1::Operator::Stub::Run, request, &reply);
+    EXPECT_EQ(status.error_code(), code) << status.error_message();
+    EXPECT_NE(status.error_message().find(says), std::string::npos) << status.error_message();
+  };
+  using grpc::StatusCode;
+  refused([](auto& r) { r.set_action("pm2.dance"); }, StatusCode::INVALID_ARGUMENT, "pm2.dance");
+  refused([](auto& r) { r.mutable_params()->erase("app"); }, StatusCode::INVALID_ARGUMENT, "app");
+  refused([](auto& r) { (*r.mutable_params())["colour"] = "red"; }, StatusCode::INVALID_ARGUMENT, "colour");
+  refused([](auto& r) { (*r.mutable_params())["expect"] = "1"; }, StatusCode::INVALID_ARGUMENT, "expect");
+  refused([](auto& r) { r.set_hosts(0, "web-9"); }, StatusCode::NOT_FOUND, "web-9");
+  refused([](auto& r) { r.clear_hosts(); }, StatusCode::INVALID_ARGUMENT, "--host");
+  refused([](auto& r) { r.set_incident("#9"); }, StatusCode::NOT_FOUND, "#9");
+  EXPECT_TRUE(backend_.acts().empty()) << "nothing of this reached the engine";
+}
+
+TEST_F(Socket, NobodyApprovesWhatTheyAskedFor) {
+  auto row = backend_.Find("command", "aabb" + std::string(28, '0'));
+  v1::CommandEntry command;
+  ASSERT_TRUE(row.ok() && command.ParseFromString(row->message));
+  v1::CommandAct request;
+  request.set_command("417.2");
+  v1::ActReply reply;
+  EXPECT_TRUE(Act(&v1::Operator::Stub::Approve, request, &reply).ok());
+  command.set_requested_by("person:" + PersonOfUid(geteuid()));
+  backend_.PutCommand(command);
+  EXPECT_EQ(Act(&v1::Operator::Stub::Approve, request, &reply).error_code(),
+            grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(backend_.acts().size(), 1u);
+}
+
+TEST_F(Socket, AHoldHasAReasonAndAnEnd) {
+  v1::HoldRequest request;
+  v1::ActReply reply;
+  EXPECT_EQ(Act(&v1::Operator::Stub::SetHold, request, &reply).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  request.set_why("moving the database");
+  request.set_for_us(2 * kHour);
+  ASSERT_TRUE(Act(&v1::Operator::Stub::SetHold, request, &reply).ok());
+  EXPECT_EQ(backend_.acts().at(0).hold().scope(), "all");
+  EXPECT_EQ(backend_.acts().at(0).hold().until_us(), kNow + 2 * kHour);
+}
+
+TEST_F(Socket, ALargeRequestEndsThatCallAlone) {
+  v1::IncidentAct request;
+  request.set_incident("417");
+  request.set_text(std::string(1 << 20, 'x'));
+  v1::ActReply reply;
+  EXPECT_EQ(Act(&v1::Operator::Stub::AddNote, request, &reply).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
+  request.set_text(std::string(5000, 'x'));
+  EXPECT_EQ(Act(&v1::Operator::Stub::AddNote, request, &reply).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
+  request.set_text("short");
+  EXPECT_TRUE(Act(&v1::Operator::Stub::AddNote, request, &reply).ok());
+}
+
+TEST_F(Socket, AnotherProcessAtThePathIsNotReplaced) {
+  MapBackend other;
+  const auto second = OperatorServer::Start(path_, other);
+  EXPECT_EQ(second.status().code(), absl::StatusCode::kAlreadyExists) << second.status();
+}
+
+TEST_F(Socket, ALeftoverIsReplacedAndAFileIsNot) {
+  server_.reset();
+  EXPECT_NE(access(path_.c_str(), F_OK), 0) << "removed at the end";
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path_.copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0);
+  close(fd);
+  EXPECT_TRUE(OperatorServer::Start(path_, backend_).ok());
+  ASSERT_TRUE(RealDisk().WriteWhole(path_, "precious").ok());
+  EXPECT_EQ(OperatorServer::Start(path_, backend_).status().code(), absl::StatusCode::kAlreadyExists);
+  EXPECT_EQ(*RealDisk().Read(path_, 100), "precious");
+}
+
+}  // namespace
+}  // namespace quell::operators
