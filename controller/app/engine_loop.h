@@ -40,6 +40,8 @@ class EngineLoop {
   EngineLoop(engine::LogStore& store, Clock& clock, engine::State state, Rim& rim);
   ~EngineLoop();
 
+  // The state that the log gave; only before Start.
+  const engine::State& state_before_start() const { return engine_.state(); }
   // Handles these first inputs (the start record, the configuration) and the outstanding intents, then starts
   // the threads.
   void Start(std::vector<EngineInput> first);

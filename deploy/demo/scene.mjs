@@ -33,7 +33,7 @@ const since = (from, to) => `+${((to - from) / 1000).toFixed(3)} s`;
 
 async function quell(...words) {
   const {stdout} = await run(path.join(place, 'bin/quell'),
-                             ['--socket', path.join(place, 'run/operator.sock'), ...words, '-o', 'json']);
+                             ['--socket', path.join(place, 'run/controller/operator.sock'), ...words, '-o', 'json']);
   return JSON.parse(stdout);
 }
 

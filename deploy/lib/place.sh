@@ -51,9 +51,9 @@ as() {
 
 # ---- building --------------------------------------------------------------------------------------------------------
 build_programs() {
-  "$root/deploy/dependencies" build
+  if [ "$mode" = demo ]; then "$root/deploy/dependencies" demo; else "$root/deploy/dependencies" build; fi
   if [ ! -f "$build/build.ninja" ]; then
-    (cd "$root" && cmake --preset release > "$build.configure.log" 2>&1) || { cat "$build.configure.log" >&2; return 1; }
+    (cd "$root" && cmake --preset "${build##*/}" > "$build.configure.log" 2>&1) || { cat "$build.configure.log" >&2; return 1; }
   fi
   # shellcheck disable=SC2086
   ninja -C "$build" $programs | tail -n 1
@@ -108,12 +108,15 @@ give() { # give USER MODE FROM TO
 }
 
 make_directories() {
-  mkdir -p "$place"/{bin,log,run,controller/rules.d,controller/policies.d,agent/state,executor/state,executor/sanctions.d}
+  mkdir -p "$place"/{bin,log,run/controller,run/executor,controller/rules.d,controller/policies.d,agent/state,executor/state,executor/sanctions.d}
   [ $as_root = yes ] || return 0
   chmod 755 "$place" "$place"/{bin,log,run,executor}
   chown -R "$user_controller:" "$place/controller"
   chown -R "$user_agent:" "$place/agent"
-  chown root: "$place/run" "$place/executor"
+  chown root: "$place/run" "$place/run/executor" "$place/executor"
+  chown "$user_controller:" "$place/run/controller"
+  chmod 755 "$place/run" "$place/run/executor"
+  chmod 700 "$place/run/controller"
   chmod 700 "$place/controller" "$place/executor/state"
   chmod 755 "$place/agent"
   chmod 700 "$place/agent/state"
@@ -127,15 +130,70 @@ place_keys() {
   for file in trust.bundle root.pin host-id; do give root 600 "$agent/$file" "$place/executor/$file"; done
 }
 
-write_files() {
-  local demo=${1:-}
-  write_controller_files "$demo"
-  write_agent_files "$demo"
-  if [ $as_root = yes ]; then
-    chown "$user_controller:" "$place"/controller/controller.yaml "$place"/controller/*.d/*
-    chown root: "$place"/agent/agent.yaml "$place"/executor/sanctions.yaml
-    chmod 644 "$place"/agent/agent.yaml "$place"/executor/sanctions.yaml
+write_controller_files() {
+  local demo=${1:-} monitoring=30m receivers="" mode=ask
+  cp "$root"/deploy/rules/*.yml "$place/controller/rules.d/"
+  if [ "$demo" = demo ]; then
+    monitoring=20s mode=automatic
+    receivers="receivers:
+  oncall: {type: email, smtp: \"127.0.0.1:$port_mail\", from: quell@localhost, to: oncall@localhost, tls: off, wakes: true}
+  hook: {type: webhook, url: \"http://127.0.0.1:$port_hook/quell\"}
+audience: {P0: [oncall], P1: [oncall], P2: [oncall]}
+routes: [{to: [hook]}]"
   fi
+  # The default policies propose and wait for a person; the demo lets them act.
+  local policy
+  for policy in "$root"/deploy/policies/*.yaml; do
+    sed "s/^  mode: ask$/  mode: $mode/" "$policy" > "$place/controller/policies.d/${policy##*/}"
+  done
+  cat > "$place/controller/controller.yaml" <<EOF
+listen: {agents: "127.0.0.1:$port_agents", web: "127.0.0.1:$port_web"}
+socket: $place/run/controller/operator.sock
+store: {sqlite: $place/controller/log.db}
+pki: {directory: $place/controller}
+monitoring: $monitoring
+$receivers
+EOF
+}
+
+write_agent_files() {
+  local demo=${1:-} collectors="  host: {every: 1s}"
+  echo "[]" > "$place/executor/sanctions.yaml"
+  if [ "$demo" = demo ]; then
+    collectors="$collectors
+  pm2: {users: [{user: $user_app, home: $place/app/.pm2}]}
+  probes:
+  - {name: health, about: {user: $user_app, app: boutique-client-portal}, url: \"http://127.0.0.1:$port_app/api/admin/health\",
+     every: 1s, timeout: 2s, expect: {status: 200, body: ok}}"
+    echo "- {action: pm2.restart, user: $user_app, allow: {apps: [\"boutique-*\"]}, limits: {per_hour: 6}}" \
+      > "$place/executor/sanctions.yaml"
+  fi
+  cat > "$place/agent/agent.yaml" <<EOF
+controller: {addresses: ["127.0.0.1:$port_agents"]}
+state: $place/agent/state
+executor: {socket: $place/run/executor/executor.sock}
+collectors:
+$collectors
+EOF
+}
+
+write_files() {
+  write_controller_files "${1:-}"
+  write_agent_files "${1:-}"
+  chmod 644 "$place"/agent/agent.yaml "$place"/executor/sanctions.yaml
+  [ $as_root = yes ] || return 0
+  chown "$user_controller:" "$place"/controller/controller.yaml "$place"/controller/*.d/*
+  chown root: "$place"/agent/agent.yaml "$place"/executor/sanctions.yaml
+}
+
+prepare() {
+  build_programs
+  make_users
+  make_directories
+  choose_ports
+  make_keys
+  place_keys
+  write_files "${1:-}"
 }
 
 # ---- processes -------------------------------------------------------------------------------------------------------
@@ -185,12 +243,48 @@ wait_for() {
   return 1
 }
 
-quell() { "$place/bin/quell" --socket "$place/run/operator.sock" "$@"; }
+quell() { "$place/bin/quell" --socket "$place/run/controller/operator.sock" "$@"; }
 controller_ready() { (exec 3<> "/dev/tcp/127.0.0.1/$port_web" && printf 'GET /-/ready HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n' >&3 && grep -q '200' <&3); }
 host_connected() { quell get hosts -o json | grep -q '"connected"'; }
 
+start_all() {
+  start controller "$user_controller" "$place/bin/quell-controller" run --config "$place/controller/controller.yaml"
+  wait_for 30 "the controller" controller_ready
+  start executor root "$place/bin/quell-executor" --state "$place/executor/state" --socket "$place/run/executor/executor.sock" \
+    --agent-uid "$(id -u "$user_agent")" --sanctions "$place/executor/sanctions.yaml" --hold-file "$place/executor/hold" \
+    --trust-bundle "$place/executor/trust.bundle" --root-pin "$place/executor/root.pin" --host-id "$place/executor/host-id" \
+    --agent-config "$place/agent/agent.yaml" --worker "$place/bin/quell-worker" --reader "$place/bin/quell-pm2-reader"
+  wait_for 30 "the executor" test -S "$place/run/executor/executor.sock"
+  start_app
+  start agent "$user_agent" "$place/bin/quell-agent" --config "$place/agent/agent.yaml"
+  wait_for 60 "the agent's connection" host_connected
+}
+
+# ---- the demo's application, under a PM2 of its own -----------------------------------------------------------------------
+pm2() {
+  as "$user_app" PM2_HOME="$place/app/.pm2" PORTAL_PORT="$port_app" PORTAL_CONTROL="$place/app/control" \
+    "$(command -v node)" "$place/app/pm2/node_modules/pm2/bin/pm2" "$@"
+}
+
+start_app() {
+  [ "$mode" = demo ] || return 0
+  mkdir -p "$place/app/control"
+  cp -r "$root/build/pm2" "$place/app/pm2"
+  cp -r "$root/deploy/demo/portal" "$root/deploy/demo/ecosystem.config.cjs" "$place/app/"
+  if [ $as_root = yes ]; then chown -R "$user_app:" "$place/app"; fi
+  (cd "$place/app" && pm2 start ecosystem.config.cjs > "$place/log/pm2" 2>&1) || { cat "$place/log/pm2" >&2; return 1; }
+}
+
+stop_app() {
+  [ -d "$place/app/.pm2" ] || return 0
+  # shellcheck disable=SC1091
+  . "$place/ports"
+  (cd "$place/app" && pm2 kill > /dev/null 2>&1) || true
+}
+
 stop_all() {
   [ -d "$place/run" ] || return 0
+  if [ $as_root = no ]; then user_app=$(id -un); fi
   stop_app
   local name
   for name in agent executor controller; do stop $name; done

@@ -1,0 +1,289 @@
+#include "controller/app/controller.h"
+
+#include <utility>
+
+#include "common/base/ids.h"
+#include "common/base/log.h"
+#include "common/base/status.h"
+#include "controller/app/shard_metrics.h"
+#include "controller/store/sqlite.h"
+
+namespace quell::app {
+namespace {
+
+constexpr size_t kShards = 2;
+constexpr std::string_view kVersion = QUELL_VERSION;
+
+absl::StatusOr<std::string> ReadSmall(const std::string& path) {
+  QUELL_ASSIGN_OR_RETURN(std::string text, RealDisk().Read(path, 1 << 20));
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+std::map<std::string, Labels> LabelsByHost(
+    const std::map<std::string, std::map<std::string, std::string>>& hosts) {
+  std::map<std::string, Labels> all;
+  for (const auto& [host, labels] : hosts)
+    all[host] = Labels(std::vector<Labels::Pair>(labels.begin(), labels.end()));
+  return all;
+}
+
+// The state that the log gives: the newest snapshot, and the records after it applied.
+absl::StatusOr<engine::State> Fold(const engine::Recovered& recovered) {
+  engine::State state = engine::FromSnapshot(recovered.snapshot);
+  if (recovered.snapshot.seq() != 0 && engine::Digest(state) != recovered.digest) {
+    return absl::DataLossError(absl::StrCat("the snapshot at record ", recovered.snapshot.seq(),
+                                            " does not fold to the digest that was written with it"));
+  }
+  for (const engine::Record& record : recovered.tail) engine::Apply(state, record.header, record.payload);
+  return state;
+}
+
+}  // namespace
+
+Controller::Controller(Loaded loaded, Clock& clock)
+    : config_(std::move(loaded.config)), rules_(std::move(loaded.rules)), clock_(clock) {}
+
+Controller::~Controller() { Stop(); }
+
+absl::Status Controller::Start() {
+  QUELL_RETURN_IF_ERROR(LoadKeys());
+  QUELL_RETURN_IF_ERROR(OpenLog());
+  MakeOutbox();
+  auto state = Fold(recovered_);
+  QUELL_RETURN_IF_ERROR(state.status());
+  started_at_ = clock_.Wall();
+  loop_ = std::make_unique<EngineLoop>(*store_, clock_, *std::move(state), *this);
+  MakeThreads();
+  StartEngine();
+  QUELL_RETURN_IF_ERROR(StartListeners());
+  AddMetrics();
+  ready_ = true;
+  LogInfo("controller %s is ready: agents at port %d, web at port %d, operators at %s", controller_id_,
+          agents_port(), web_port(), config_.socket);
+  return absl::OkStatus();
+}
+
+void Controller::Stop() {
+  if (std::exchange(stopped_, true)) return;
+  ready_ = false;
+  operators_.reset();
+  web_.reset();
+  if (ingest_ != nullptr) ingest_->Stop();
+  if (shards_ != nullptr) shards_->Stop();
+  if (loop_ != nullptr) loop_->Stop();
+  if (outbox_ != nullptr) outbox_->Stop();
+}
+
+absl::Status Controller::LoadKeys() {
+  QUELL_ASSIGN_OR_RETURN(command_key_, security::SigningKey::Load(config_.pki.command_key));
+  QUELL_ASSIGN_OR_RETURN(log_key_, security::SigningKey::Load(config_.pki.log_key));
+  QUELL_ASSIGN_OR_RETURN(identity_, security::LoadTlsIdentity(config_.pki.key, config_.pki.certificate));
+  QUELL_ASSIGN_OR_RETURN(const std::string pin, ReadSmall(config_.pki.root_pin));
+  QUELL_ASSIGN_OR_RETURN(const std::string signed_bundle, RealDisk().Read(config_.pki.trust_bundle, 1 << 20));
+  QUELL_ASSIGN_OR_RETURN(v1::TrustBundle bundle,
+                         security::OpenTrustBundle(signed_bundle, pin, clock_.Wall()));
+  QUELL_RETURN_IF_ERROR(Annotate(security::CommandKey(bundle, command_key_->Id()).status(),
+                                 "this controller's command key is not trusted"));
+  QUELL_RETURN_IF_ERROR(Annotate(security::LogKey(bundle, log_key_->Id()).status(),
+                                 "this controller's log key is not trusted"));
+  QUELL_ASSIGN_OR_RETURN(Peer self,
+                         security::PeerFromCertificate(identity_->certificate_pem, bundle, clock_.Wall()));
+  if (self.role != "controller") {
+    return absl::FailedPreconditionError(
+        absl::StrCat(config_.pki.certificate, " is the certificate of a ", self.role));
+  }
+  controller_id_ = self.id;
+  trust_ = std::make_shared<security::TrustHolder>(std::move(bundle));
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> Controller::LogKeyOf(std::string_view key_id) const {
+  return security::LogKey(*trust_->Get(), key_id);
+}
+
+absl::Status Controller::OpenLog() {
+  store::StoreOptions options;
+  options.path = config_.sqlite;
+  QUELL_ASSIGN_OR_RETURN(store_, store::SqliteLogStore::Open(options, *log_key_, [this](std::string_view id) {
+                           return LogKeyOf(id);
+                         }));
+  QUELL_ASSIGN_OR_RETURN(recovered_, store_->Recover());
+  store::ReaderOptions reading;
+  reading.path = config_.sqlite;
+  QUELL_ASSIGN_OR_RETURN(reader_, store::StoreReader::Open(reading));
+  started_.set_epoch_number(recovered_.epoch + 1);
+  started_.set_epoch_start(RandomBytes(16));
+  started_.set_version(std::string(kVersion));
+  started_.set_controller_id(controller_id_);
+  return absl::OkStatus();
+}
+
+void Controller::MakeOutbox() {
+  receivers::OutboxOptions options;
+  options.installation = trust_->Get()->installation();
+  outbox_ = std::make_unique<receivers::Outbox>(std::move(config_.receivers), options,
+                                                [this](v1::NoticeResult result) {
+                                                  EngineInput input;
+                                                  input.source = "app";
+                                                  *input.payload.mutable_notice_result() = std::move(result);
+                                                  PostInput(InputClass::kResult, std::move(input));
+                                                });
+}
+
+void Controller::MakeThreads() {
+  auto now = [this] { return loop_->Now(); };
+  auto post = [this](InputClass c, EngineInput input) { return PostInput(c, std::move(input)); };
+  fleet::Liveness::Options liveness;
+  if (config_.config.lost_after_us() != 0) liveness.lost_after = config_.config.lost_after_us();
+  liveness.epoch_number = started_.epoch_number();
+  liveness.epoch_start = started_.epoch_start();
+  dispatch_ = std::make_unique<Dispatch>(registry_, *command_key_, started_, post);
+  shards_ = std::make_unique<Shards>(kShards, rules_, liveness, now, post);
+  ports_ = std::make_unique<HostPorts>(*shards_, registry_, post);
+  hosts_ = std::make_unique<ingest::HostsFile>(config_.hosts_file, LabelsByHost(config_.host_labels), clock_);
+}
+
+EngineInput Controller::StartedInput() const {
+  EngineInput input;
+  input.source = "app";
+  *input.payload.mutable_controller_started() = started_;
+  return input;
+}
+
+EngineInput Controller::ConfigInput() const {
+  EngineInput input;
+  input.source = "app";
+  *input.payload.mutable_config_loaded()->mutable_config() = config_.config;
+  input.payload.mutable_config_loaded()->set_redacted(config_.redacted);
+  return input;
+}
+
+void Controller::StartEngine() {
+  const engine::State& known = loop_->state_before_start();
+  shards_->Restore(recovered_.rule_states, known.hosts, loop_->Now());
+  if (store_->projections_stale()) {
+    if (absl::Status built = store_->RebuildProjections(engine::AllRows(known)); !built.ok()) {
+      Fatal(absl::StrCat("the lists could not be rebuilt: ", built.message()));
+    }
+  }
+  registry_.SetLogHead(recovered_.head.seq, recovered_.head.chain);
+  std::vector<EngineInput> first;
+  first.push_back(StartedInput());
+  first.push_back(ConfigInput());
+  loop_->Start(std::move(first));
+  shards_->Start();
+  recovered_ = engine::Recovered();
+}
+
+// An agent that remembers a log which is longer than ours, or another one, says that ours was put back or
+// replaced.
+std::string Controller::History(uint64_t seq, const std::string& head) {
+  if (seq == 0) return "";
+  auto ours = reader_->ChainAt(seq);
+  if (absl::IsNotFound(ours.status())) {
+    return absl::StrCat("the agent remembers record ", seq, " of the log, and this log is shorter");
+  }
+  if (!ours.ok() || *ours == head) return "";
+  return absl::StrCat("the agent remembers another log: record ", seq, " is not the one it was told");
+}
+
+absl::Status Controller::StartListeners() {
+  if (absl::Status loaded = hosts_->Load(); !loaded.ok()) return loaded;
+  ingest::IngestOptions options;
+  options.version = std::string(kVersion);
+  options.epoch_number = started_.epoch_number();
+  options.epoch_start = started_.epoch_start();
+  options.history = [this](uint64_t seq, const std::string& head) { return History(seq, head); };
+  ingest_ = std::make_unique<ingest::IngestServer>(
+      options, ingest::IngestParts{.hosts = *hosts_,
+                                   .shards = *ports_,
+                                   .registry = registry_,
+                                   .counters = counters_,
+                                   .clock = clock_,
+                                   .trust = trust_,
+                                   .engine_now = [this] { return loop_->Now(); },
+                                   .peer_seen = {}});
+  QUELL_RETURN_IF_ERROR(ingest_->Start(config_.listen_agents, *identity_));
+  operators::ProgramInfo info;
+  info.version = std::string(kVersion);
+  info.controller_id = controller_id_;
+  info.store = store::SqliteSourceId();
+  info.epoch = started_.epoch_number();
+  info.started = started_at_;
+  backend_ = std::make_unique<Backend>(Backend::Parts{.loop = *loop_,
+                                                      .answers = answers_,
+                                                      .reader = *reader_,
+                                                      .shards = *shards_,
+                                                      .trust = *trust_,
+                                                      .log_path = config_.sqlite,
+                                                      .config = config_.config,
+                                                      .info = info});
+  QUELL_ASSIGN_OR_RETURN(operators_, operators::OperatorServer::Start(config_.socket, *backend_));
+  http::HttpOptions web;
+  web.listen = config_.listen_web;
+  QUELL_ASSIGN_OR_RETURN(web_, http::HttpServer::Start(web, metrics_, [this] {
+                           return ready_ ? absl::OkStatus() : absl::UnavailableError("starting or stopping");
+                         }));
+  return absl::OkStatus();
+}
+
+void Controller::AddMetrics() {
+  auto counter = [this](std::string_view name, std::string_view help, const std::atomic<uint64_t>& value) {
+    metrics_.AddCounterCallback(name, help, [&value] { return static_cast<double>(value.load()); });
+  };
+  counter("quell_ingest_frames_total", "Frames taken from agents.", counters_.frames);
+  counter("quell_ingest_bytes_total", "Bytes of those frames.", counters_.bytes);
+  counter("quell_ingest_samples_total", "Samples taken.", counters_.samples);
+  counter("quell_ingest_events_total", "Events taken.", counters_.events);
+  counter("quell_ingest_reports_total", "Reports of commands taken.", counters_.reports);
+  counter("quell_ingest_samples_shed_total", "Samples dropped because a shard was behind.",
+          counters_.samples_shed);
+  counter("quell_ingest_samples_misdated_total", "Samples dropped for their time.",
+          counters_.samples_misdated);
+  counter("quell_ingest_samples_over_budget_total", "Samples dropped over an agent's budget.",
+          counters_.samples_over_budget);
+  counter("quell_ingest_events_over_budget_total", "Events dropped over an agent's budget.",
+          counters_.events_over_budget);
+  counter("quell_ingest_layouts_over_budget_total", "Layouts dropped over an agent's budget.",
+          counters_.layouts_over_budget);
+  counter("quell_ingest_repeated_total", "Events and reports that had come before.", counters_.repeated);
+  counter("quell_ingest_refused_total", "Streams refused after the handshake.", counters_.refused);
+  counter("quell_ingest_ended_total", "Streams ended for what they said.", counters_.ended_bad);
+  metrics_.AddCounterCallback("quell_handshakes_refused_total", "TLS handshakes that failed.",
+                              [] { return static_cast<double>(security::FailedHandshakes().total); });
+  metrics_.AddGaugeCallback("quell_agents_connected", "Streams that are open.",
+                            [this] { return static_cast<double>(registry_.open()); });
+  metrics_.AddCounterCallback("quell_log_commits_total", "Commit groups written.",
+                              [this] { return static_cast<double>(loop_->commits()); });
+  metrics_.AddGaugeCallback("quell_engine_inputs_waiting", "Inputs that wait for the engine.",
+                            [this] { return static_cast<double>(loop_->inputs().size()); });
+  static constexpr std::pair<InputClass, std::string_view> kClasses[] = {{InputClass::kResult, "result"},
+                                                                         {InputClass::kPerson, "person"},
+                                                                         {InputClass::kLiveness, "liveness"},
+                                                                         {InputClass::kSignal, "signal"}};
+  for (const auto& [input_class, name] : kClasses) {
+    metrics_.AddCounterCallback(
+        "quell_engine_inputs_refused_total", "Inputs that found their queue full.",
+        [this, c = input_class] { return static_cast<double>(loop_->inputs().refused(c)); },
+        {{"class", std::string(name)}});
+  }
+  metrics_.AddCounterCallback("quell_notices_sent_total", "Notices that a receiver has taken.",
+                              [this] { return static_cast<double>(outbox_->sent()); });
+  metrics_.AddCounterCallback("quell_notices_failed_total", "Attempts to send a notice that failed.",
+                              [this] { return static_cast<double>(outbox_->failed()); });
+  metrics_.AddCounterCallback("quell_operators_refused_total", "Connections of users who may not administer.",
+                              [this] { return static_cast<double>(operators_->refused()); });
+  metrics_.AddCounterCallback("quell_log_lines_dropped_total",
+                              "Lines of the program's own log that were dropped.",
+                              [] { return static_cast<double>(LogLinesDropped()); });
+  for (const auto& [name, help, read] : ShardMetrics()) {
+    metrics_.AddGaugeCallback(name, help, [this, read] {
+      double all = 0;
+      for (const rules::ShardStats& stats : shards_->Stats()) all += read(stats);
+      return all;
+    });
+  }
+}
+
+}  // namespace quell::app

@@ -1,0 +1,121 @@
+// quell-controller: the start-up, step by step.
+#include <signal.h>
+
+#include <cstdio>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "common/base/log.h"
+#include "common/security/grpc_credentials.h"
+#include "common/security/pki_command.h"
+#include "controller/app/controller.h"
+#include "controller/app/load.h"
+
+namespace quell::app {
+namespace {
+
+constexpr char kUsage[] =
+    "quell-controller: takes telemetry in, declares incidents, issues sanctioned remedies\n"
+    "\n"
+    "  quell-controller run --config FILE     runs until SIGTERM; a file with mistakes: exit 2\n"
+    "  quell-controller check --config FILE   reads controller.yaml, rules and policies, and says every "
+    "mistake\n"
+    "  quell-controller pki init --dir D (--dns NAME | --address IP)... [--agent HOST]... [--agent-days N]\n"
+    "                           [--passphrase-file F]\n"
+    "                                         makes the installation's keys; nothing is ever overwritten\n"
+    "  quell-controller pki issue-agent --dir D --agent HOST [--agent-days N]\n"
+    "                                         keys for one more host\n"
+    "  quell-controller --version | --help\n"
+    "\n"
+    "FILE is /etc/quell/controller.yaml unless said.\n";
+
+int Usage() {
+  fputs(kUsage, stderr);
+  return 2;
+}
+
+// The words after `run` or `check`; empty when they are not understood.
+std::string ConfigPath(const std::vector<std::string>& words) {
+  if (words.empty()) return "/etc/quell/controller.yaml";
+  if (words.size() == 2 && words[0] == "--config") return words[1];
+  if (words.size() == 1 && words[0].rfind("--config=", 0) == 0) return words[0].substr(9);
+  return "";
+}
+
+int Check(const std::string& path) {
+  config::Problems problems;
+  Loaded loaded = LoadAll(path, problems);
+  if (!problems.ok()) {
+    fprintf(stderr, "%s", problems.ToString().c_str());
+    return 1;
+  }
+  printf("%s: good; %d alerts, %d policies, %zu receivers\n", path.c_str(),
+         loaded.config.config.alerts_size(), loaded.config.config.policies_size(),
+         loaded.config.receivers.size());
+  return 0;
+}
+
+// Signals are taken by this thread alone: blocked before any other thread is made.
+sigset_t BlockSignals() {
+  sigset_t wanted;
+  sigemptyset(&wanted);
+  sigaddset(&wanted, SIGTERM);
+  sigaddset(&wanted, SIGINT);
+  pthread_sigmask(SIG_BLOCK, &wanted, nullptr);
+  signal(SIGPIPE, SIG_IGN);
+  return wanted;
+}
+
+int Run(const std::string& path) {
+  config::Problems problems;
+  Loaded loaded = LoadAll(path, problems);
+  if (!problems.ok()) {
+    fprintf(stderr, "%s", problems.ToString().c_str());
+    return 2;
+  }
+  const sigset_t wanted = BlockSignals();
+  StartLog("quell-controller");
+  int exit = 0;
+  {
+    Controller controller(std::move(loaded), RealClock());
+    if (absl::Status started = controller.Start(); !started.ok()) {
+      LogError("the controller cannot start: %s", started.message());
+      exit = 1;
+    } else {
+      int got = 0;
+      sigwait(&wanted, &got);
+      LogInfo("told to stop by signal %d", got);
+    }
+    controller.Stop();
+  }
+  StopLog();
+  return exit;
+}
+
+int Main(int argc, char** argv) {
+  security::PrepareGrpcProcess();
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (words.empty()) return Usage();
+  const std::string verb = words[0];
+  words.erase(words.begin());
+  if (verb == "pki") return security::RunPkiCommand(words, std::cout, std::cerr, RealClock().Wall());
+  if (verb == "--version" || verb == "version") {
+    puts("quell-controller " QUELL_VERSION);
+    return 0;
+  }
+  if (verb == "--help" || verb == "-h" || verb == "help") {
+    fputs(kUsage, stdout);
+    return 0;
+  }
+  const std::string path = ConfigPath(words);
+  if (path.empty()) return Usage();
+  if (verb == "run") return Run(path);
+  if (verb == "check") return Check(path);
+  return Usage();
+}
+
+}  // namespace
+}  // namespace quell::app
+
+int main(int argc, char** argv) { return quell::app::Main(argc, argv); }
