@@ -258,6 +258,20 @@ class Sources {
   std::set<std::string> seen_;
 };
 
+// What a global rule records lies with no host: rules that read it are global too.
+void SpreadGlobal(RuleSet& set) {
+  std::set<std::string, std::less<>> global;
+  for (bool more = true; more;) {
+    more = false;
+    for (Group& group : set.groups)
+      for (Rule& rule : group.rules) {
+        for (const std::string& metric : rule.metrics)
+          rule.host_local = rule.host_local && !global.contains(metric);
+        if (!rule.alert && !rule.host_local) more = global.insert(rule.name).second || more;
+      }
+  }
+}
+
 std::string ConstantLabel(const Rule& rule, std::string_view name) {
   for (const NamedTemplate& label : rule.labels)
     if (label.first == name && label.second.constant()) return label.second.Expand(Labels(), 0);
@@ -301,6 +315,7 @@ std::shared_ptr<const RuleSet> LoadRules(const std::vector<RuleFile>& files, con
   auto set = std::make_shared<RuleSet>();
   for (const RuleFile& file : files) FileLoader(file, problems, options, *set).Load();
   if (!problems.ok()) return nullptr;
+  SpreadGlobal(*set);
   for (const Group& group : set->groups)
     for (const Rule& rule : group.rules)
       if (rule.alert) set->alerts.push_back(Describe(rule, group.name, *set, provenance));
