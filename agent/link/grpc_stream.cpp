@@ -189,8 +189,17 @@ absl::StatusOr<std::unique_ptr<FrameStream>> GrpcDialer::Dial(const std::string&
   auto check = std::make_shared<security::ServerCheck>();
   auto credentials = security::ControllerChannelCredentials(identity_, trust_, host, clock_, check);
   auto channel = grpc::CreateCustomChannel(address, credentials, Arguments());
-  auto probe = [this, address] { return ProbeTlsAlert(address, identity_, 2 * kSecond); };
+  auto probe = [this, address] { return WhyRefused(address); };
   return std::unique_ptr<FrameStream>(new GrpcStream(std::move(channel), std::move(check), std::move(probe)));
+}
+
+// From our own look at our certificate where that suffices, else from what the handshake shows.
+std::string GrpcDialer::WhyRefused(const std::string& address) {
+  const std::string seen = ProbeTlsAlert(address, identity_, 2 * kSecond);
+  if (seen.empty()) return seen;
+  auto self = security::PeerFromCertificate(identity_.certificate_pem, *trust_->Get(), clock_.Wall());
+  if (self.ok()) return seen;
+  return absl::StrCat(seen, "; this agent's own certificate: ", self.status().message());
 }
 
 }  // namespace quell::agent

@@ -19,6 +19,8 @@ class GrpcDialer final : public FrameDialer {
   absl::StatusOr<std::unique_ptr<FrameStream>> Dial(const std::string& address) override;
 
  private:
+  std::string WhyRefused(const std::string& address);
+
   const security::TlsIdentity identity_;
   const std::shared_ptr<security::TrustHolder>
       trust_;  // shared with the credentials of connections that still live

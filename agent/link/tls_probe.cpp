@@ -8,7 +8,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "agent/link/address.h"
@@ -69,11 +71,26 @@ bool UseIdentity(SSL_CTX* context, const security::TlsIdentity& identity) {
          SSL_CTX_use_PrivateKey(context, key.get()) == 1;
 }
 
-// The alert of the newest OpenSSL error; "" when it is none. Alerts have the reason codes from 1000 on.
-std::string AlertText() {
+// What OpenSSL's newest error says; "" when it says nothing. Alerts of the far end have the reasons from 1000
+// on.
+std::string Reason() {
   const unsigned long error = ERR_peek_last_error();
   const char* reason = ERR_reason_error_string(error);
-  return ERR_GET_REASON(error) >= SSL_AD_REASON_OFFSET && reason != nullptr ? reason : "";
+  return reason == nullptr ? "" : reason;
+}
+bool IsAlert() { return ERR_GET_REASON(ERR_peek_last_error()) >= SSL_AD_REASON_OFFSET; }
+
+// After the handshake: the server's answer to our certificate is in what is read next.
+std::string ReadAnswer(SSL* connection) {
+  char byte = 0;
+  const int read = SSL_read(connection, &byte, 1);
+  if (read > 0) return "";
+  const int error = SSL_get_error(connection, read);
+  if (IsAlert()) return absl::StrCat("the controller refuses this agent in the handshake: ", Reason());
+  const bool timed_out = error == SSL_ERROR_WANT_READ || (error == SSL_ERROR_SYSCALL && errno == EAGAIN);
+  return timed_out ? ""
+                   : "the controller refuses this agent in the handshake: it ended the connection on seeing "
+                     "its certificate";
 }
 
 }  // namespace
@@ -88,14 +105,16 @@ std::string ProbeTlsAlert(const std::string& address, const security::TlsIdentit
   SSL_set_alpn_protos(connection.get(), kHttp2, sizeof(kHttp2));
   SSL_set_fd(connection.get(), socket.fd);
   ERR_clear_error();
-  // The server's answer to our certificate comes after the handshake is over for us: in what is read next.
-  char byte = 0;
-  if (SSL_connect(connection.get()) != 1 || SSL_read(connection.get(), &byte, 1) <= 0) {
-    const std::string alert = AlertText();
-    ERR_clear_error();
-    if (!alert.empty()) return absl::StrCat("the controller refuses this agent in the handshake: ", alert);
+  std::string told;
+  if (SSL_connect(connection.get()) == 1) {
+    told = ReadAnswer(connection.get());
+  } else if (!Reason().empty()) {
+    told = absl::StrCat(
+        IsAlert() ? "the controller refuses this agent in the handshake: " : "the TLS handshake fails: ",
+        Reason());
   }
-  return "";
+  ERR_clear_error();
+  return told;
 }
 
 }  // namespace quell::agent

@@ -1,5 +1,6 @@
 // After a controller closed the connection without a word: asks once more by plain OpenSSL, to hear the TLS
-// alert that gRPC does not pass on. Blocks for at most `at_most` per step. Any thread.
+// alert, or to see where the handshake ends; gRPC passes on neither. Blocks for at most `at_most` per step.
+// Any thread.
 #pragma once
 #include <string>
 
@@ -9,7 +10,7 @@
 namespace quell::agent {
 
 // "the controller refuses this agent in the handshake: tlsv13 alert certificate required", or "" when nothing
-// is to be said (no connection, or no alert). Sends nothing but the handshake.
+// is to be said (no connection, or a handshake that goes well). Sends nothing but the handshake.
 std::string ProbeTlsAlert(const std::string& address, const security::TlsIdentity& identity, Micros at_most);
 
 }  // namespace quell::agent
