@@ -200,7 +200,8 @@ class Applier {
     auto it = state_.signals.find(key);
     if (it == state_.signals.end()) return;
     const bool raised = Raised(it->second);
-    if (it->second.incident() != incident.id()) Count(it->second.incident(), raised, false);  // leaves another
+    if (it->second.incident() != incident.id())
+      Count(it->second.incident(), raised, false);  // leaves another
     it->second.set_incident(incident.id());
     if (raised) incident.set_firing(incident.firing() + 1);
   }

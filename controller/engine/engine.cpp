@@ -226,7 +226,7 @@ class Cascade {
         return;
       case v1::Payload::kWatchEnded:
         handled_.intents.emplace_back(StopWatch{payload.watch_ended().watch()});
-        return;
+        return WaitingForGroup();
       case v1::Payload::kNoticeQueued: {
         const v1::Notice& notice = payload.notice_queued().notice();
         return Add(notify::Begin(state_, notice.incident(), notice.receiver(), now_));

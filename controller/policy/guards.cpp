@@ -137,10 +137,24 @@ Ruling Window(const Question& q, size_t size) {
               recent[recent.size() - allowed] + guard.group_within_us());
 }
 
+// Another signal of the group that a newer sample was asked for.
+const v1::Signal* BeingConfirmed(const Question& q) {
+  for (auto it = q.state.watches.lower_bound(kConfirmPrefix); it != q.state.watches.end(); ++it) {
+    if (it->first.compare(0, sizeof kConfirmPrefix - 1, kConfirmPrefix) != 0) break;
+    auto signal = q.state.signals.find(it->second.signal_key());
+    if (signal == q.state.signals.end() || signal->first == q.signal.key()) continue;
+    if (signals::AppOf(signal->second) == q.group) return &signal->second;
+  }
+  return nullptr;
+}
+
 Ruling OneAtATime(const Question& q) {
   for (const v1::CommandEntry* command : OfGroup(q.state, q.group)) {
     if (!incidents::InFlight(*command)) continue;
     return Wait("another one of the group is under way, on " + command->host(), 0);
+  }
+  if (const v1::Signal* asked = BeingConfirmed(q)) {
+    return Wait("another one of the group is being looked at: " + asked->key(), 0);
   }
   const size_t size = GroupSize(q.state, q.group, q.now);
   return size < kSmallGroup ? SmallGroup(q) : Window(q, size);

@@ -9,6 +9,8 @@
 
 namespace quell::policy {
 
+inline constexpr char kConfirmPrefix[] = "confirm/";  // of the watches that ask for a newer sample
+
 enum class Verdict {
   kPass,
   kAsk,       // a person has to agree first

@@ -93,8 +93,13 @@ size_t GroupSize(const engine::State& state, const std::string& group, Micros no
 
 size_t GroupUnhealthy(const engine::State& state, const std::string& group) {
   std::set<std::string_view> hosts;
+  const size_t slash = group.find('/');
+  if (slash == std::string::npos) return 0;
+  const std::string_view user = std::string_view(group).substr(0, slash);
+  const std::string_view app = std::string_view(group).substr(slash + 1);
   for (const auto& [key, signal] : state.signals) {
-    if (signal.state() == v1::FIRING && signals::AppOf(signal) == group) {
+    if (signal.state() != v1::FIRING) continue;
+    if (signals::LabelOf(signal, "app") == app && signals::LabelOf(signal, "user") == user) {
       hosts.insert(signals::LabelOf(signal, "instance"));
     }
   }

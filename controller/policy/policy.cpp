@@ -13,7 +13,6 @@ using engine::FindOrNull;
 using engine::Outcome;
 using engine::State;
 
-constexpr char kConfirm[] = "confirm/";
 constexpr Micros kConfirmWithin = 45 * kSecond;  // three ticks of the default rules
 constexpr Micros kAskAgainForSamples = kMinute;
 
@@ -22,7 +21,7 @@ bool UnderWay(const State& state, const v1::Incident& incident, const std::strin
     const v1::CommandEntry* command = FindOrNull(state.commands, id);
     if (command != nullptr && command->signal() == signal && incidents::InFlight(*command)) return true;
   }
-  return state.watches.contains(kConfirm + signal);
+  return state.watches.contains(kConfirmPrefix + signal);
 }
 
 // One look: collects what is decided.
@@ -38,7 +37,11 @@ class Look {
       Decide("none", "policy", "no policy speaks for " + signal_.alert());
       return std::move(out_);
     }
-    if (incident_.given_up() || UnderWay(state_, incident_, signal_.key())) return std::move(out_);
+    if (incident_.given_up()) return std::move(out_);
+    if (UnderWay(state_, incident_, signal_.key())) {
+      EndWait();
+      return std::move(out_);
+    }
     if (policy_->mode() == v1::OBSERVE) {
       Decide("observe", "mode", "the policy only observes");
       return std::move(out_);
@@ -125,10 +128,17 @@ class Look {
     out_.Add(std::move(payload));
   }
 
+  // Something is being done about it already: time alone changes nothing any more.
+  void EndWait() {
+    const v1::Decision* last = FindOrNull(state_.decisions, DecisionKey(signal_.key(), policy_->name(), 0));
+    if (last != nullptr && last->retry_us() != 0)
+      Decide("wait", "group", "something is under way for it already");
+  }
+
   void Confirm() {
     v1::Payload payload;
     v1::Watch* watch = payload.mutable_watch_set()->mutable_watch();
-    watch->set_id(kConfirm + signal_.key());
+    watch->set_id(kConfirmPrefix + signal_.key());
     watch->set_signal_key(signal_.key());
     watch->set_host_id(signal_.host_id());
     if (host_ != nullptr && !signal_.host_id().empty()) watch->set_host(host_->name());
@@ -178,11 +188,12 @@ bool WaitsForTime(const State& state, const v1::Decision& decision) {
   const v1::Incident* incident = FindOrNull(state.incidents, signal->incident());
   if (incident == nullptr || !incidents::IsOpen(*incident) || incident->given_up()) return false;
   const v1::Policy* policy = Match(state.config, *signal);
-  if (policy == nullptr || policy->name() != decision.policy()) return false;
-  return !UnderWay(state, *incident, signal->key());
+  return policy != nullptr && policy->name() == decision.policy();
 }
 
-bool IsConfirm(const std::string& watch) { return watch.compare(0, sizeof kConfirm - 1, kConfirm) == 0; }
+bool IsConfirm(const std::string& watch) {
+  return watch.compare(0, sizeof kConfirmPrefix - 1, kConfirmPrefix) == 0;
+}
 
 void End(const std::string& watch, Outcome& out) {
   v1::Payload payload;

@@ -23,7 +23,7 @@ Answer Decide(Scenario& s, const std::string& who, bool approve, const std::stri
 }
 
 Answer RunOn(Scenario& s, std::vector<int> hosts, const std::string& incident = "",
-           const std::string& app = "portal", bool dry_run = false) {
+             const std::string& app = "portal", bool dry_run = false) {
   return s.Person("alice", [&](v1::PersonAct& act) {
     v1::RunAct* run = act.mutable_run();
     run->mutable_action()->mutable_pm2_restart()->set_user("deploy");
