@@ -38,7 +38,7 @@ std::string DurationText(Micros d) { return (d < 0 ? "-" : "") + FormatDuration(
 
 std::string NumberText(double v) {
   if (std::isnan(v)) return "NaN";
-  if (std::isinf(v)) return v > 0 ? "+Inf" : "-Inf";
+  if (std::isinf(v)) return v > 0 ? "Inf" : "-Inf";
   for (int digits = 1; digits < 17; ++digits) {
     std::string text = absl::StrFormat("%.*g", digits, v);
     if (std::stod(text) == v) return text;
