@@ -91,6 +91,13 @@ const YamlNode* YamlNode::Find(std::string_view key) const {
   return nullptr;
 }
 
+YamlNode::YamlNode() = default;
+YamlNode::YamlNode(const YamlNode&) = default;
+YamlNode::YamlNode(YamlNode&&) noexcept = default;
+YamlNode& YamlNode::operator=(const YamlNode&) = default;
+YamlNode& YamlNode::operator=(YamlNode&&) noexcept = default;
+YamlNode::~YamlNode() = default;
+
 Mistake YamlNode::At(std::string message) const { return {file, line, column, std::move(message)}; }
 
 MapReader::MapReader(const YamlNode& node, Problems& problems, std::string_view what)

@@ -52,6 +52,13 @@ class Problems {
 class YamlNode {
  public:
   enum class Kind { kNull, kScalar, kList, kMap };
+  // Out of line: a pair of an unfinished type can't be destroyed where clang 14 would look at it.
+  YamlNode();
+  YamlNode(const YamlNode&);
+  YamlNode(YamlNode&&) noexcept;
+  YamlNode& operator=(const YamlNode&);
+  YamlNode& operator=(YamlNode&&) noexcept;
+  ~YamlNode();
   Kind kind = Kind::kNull;
   std::string file;
   int line = 0;
