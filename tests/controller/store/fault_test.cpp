@@ -17,7 +17,8 @@ namespace {
 
 class FaultTest : public StoreTest {
  protected:
-  // Hundreds of fresh databases: in memory where there is such a place, as no real disk is needed to play one.
+  // Hundreds of fresh databases: in memory where there is such a place, as no real disk is needed to play
+  // one.
   FaultTest() : StoreTest(access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "") {}
 
   // Opens, recovers, and commits six groups with a snapshot in between. Raises *acknowledged with each
