@@ -144,7 +144,8 @@ int64_t ParentPid(const std::string& root, int64_t pid) {
   // The name stands in parentheses and may hold anything; the fields begin behind the last one.
   const size_t end = stat->rfind(')');
   if (end == std::string::npos) return 0;
-  const std::vector<absl::string_view> fields = absl::StrSplit(stat->substr(end + 1), ' ', absl::SkipEmpty());
+  const std::vector<absl::string_view> fields =
+      absl::StrSplit(absl::string_view(*stat).substr(end + 1), ' ', absl::SkipEmpty());
   int64_t parent = 0;
   return fields.size() > 1 && absl::SimpleAtoi(fields[1], &parent) ? parent : 0;
 }
