@@ -16,7 +16,7 @@ std::string Text(const Json& json, const char* key) {
   const auto found = json.find(key);
   if (found == json.end() || found->is_null()) return "";
   return found->is_string() ? found->get<std::string>()
-                            : JsonText(*found).substr(0, JsonText(*found).size() - 1);
+                            : found->dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 std::string Or(std::string text, const char* otherwise = "-") { return text.empty() ? otherwise : text; }
 
@@ -81,11 +81,6 @@ std::string Acked(const Json& item, const ViewOptions&) {
   const std::string who = item.contains("roles") ? Text(item["roles"], "acknowledged_by") : "";
   return who.empty() ? "-" : who.substr(who.find(':') == std::string::npos ? 0 : who.find(':') + 1);
 }
-std::string UpOrDown(const Json& item, const ViewOptions&) {
-  const auto up = item.find("up");
-  if (up == item.end() || !up->is_boolean()) return "unknown";
-  return up->get<bool>() ? "up" : "down";
-}
 std::string AppCount(const Json& item, const ViewOptions&) {
   return std::to_string(item.contains("apps") ? item["apps"].size() : 0);
 }
@@ -114,7 +109,7 @@ const std::map<std::string, std::vector<Column>, std::less<>>& Kinds() {
         Of("ID", "id", true),
         Labels("LABELS", "labels", true),
         Of("SANCTIONS", "sanctions_error", true)}},
-      {"apps", {Of("HOST", "host"), Of("USER", "user"), Of("APP", "app"), {"STATE", UpOrDown}}},
+      {"apps", {Of("HOST", "host"), Of("USER", "user"), Of("APP", "app"), Of("STATE", "state")}},
       {"signals",
        {Of("ALERT", "alert"), Of("SEV", "severity"), Of("STATE", "state"), Age("FIRED", "fired_at"),
         Of("VALUE", "value"), Labels("LABELS", "labels"), Of("INCIDENT", "incident", true),

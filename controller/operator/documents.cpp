@@ -1,6 +1,8 @@
 #include "controller/operator/documents.h"
 
 #include <algorithm>
+#include <functional>
+#include <map>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -13,6 +15,7 @@ namespace {
 
 constexpr size_t kMostIncidents = 20;  // on the first screen
 constexpr size_t kMostRows = 1000;     // gathered for counting
+constexpr size_t kMostNotices = 50;    // looked through for the newest page
 constexpr size_t kDefaultLimit = 100;
 constexpr size_t kMostCommandsShown = 100;  // of one incident
 constexpr size_t kMostSignalsShown = 100;
@@ -79,9 +82,22 @@ absl::StatusOr<Json> HoldsSummary(OperatorBackend& backend) {
   return holds;
 }
 
+// Oldest first.
+absl::StatusOr<Json> CommandsOf(OperatorBackend& backend, const v1::Incident& incident) {
+  QUELL_ASSIGN_OR_RETURN(RowPage page,
+                         backend.List("command", Everything(incident.id()), kMostCommandsShown, ""));
+  std::reverse(page.rows.begin(), page.rows.end());
+  Json commands = Json::array();
+  for (const auto& row : page.rows) {
+    QUELL_ASSIGN_OR_RETURN(const v1::CommandEntry command, ParseCommand(row));
+    commands.push_back(CommandJson(command, incident.number()));
+  }
+  return commands;
+}
+
 // The newest page about an incident, or null.
 Json LastPage(OperatorBackend& backend, const std::string& incident) {
-  const auto page = backend.List("notice", Everything(incident), kMostRows, "");
+  const auto page = backend.List("notice", Everything(incident), kMostNotices, "");
   if (!page.ok()) return nullptr;
   for (const auto& row : page->rows) {
     const auto notice = Parsed<v1::Notice>(row);
@@ -102,7 +118,8 @@ absl::StatusOr<Json> OpenIncidents(OperatorBackend& backend, bool* more) {
   *more = !page.next_cursor.empty();
   Json incidents = Json::array();
   for (const auto& incident : open) {
-    QUELL_ASSIGN_OR_RETURN(Json json, FullIncident(backend, incident, false));
+    Json json = IncidentJson(incident, false);
+    QUELL_ASSIGN_OR_RETURN(json["commands"], CommandsOf(backend, incident));
     json["last_page"] = LastPage(backend, incident.id());
     incidents.push_back(std::move(json));
   }
@@ -166,26 +183,52 @@ bool Bears(const Json& item, const std::string& name) {
   return false;
 }
 
-// Apps as the hosts report them, with PM2's state where a series tells it.
+// What the series say of an app on a host; all its processes count as one.
+struct AppSeries {
+  bool online = true;
+  bool by_hand = false;
+  bool given_up = false;
+};
+
+std::map<std::string, AppSeries> ReadAppSeries(OperatorBackend& backend) {
+  std::map<std::string, AppSeries> apps;  // by instance/user/app
+  const auto series =
+      backend.Query(R"({__name__=~"pm2_app_online|pm2_app_stopped_by_hand|pm2_app_given_up"})", 0, 0);
+  if (!series.ok()) return apps;
+  for (const auto& one : *series) {
+    if (one.points.empty()) continue;
+    AppSeries& app = apps[absl::StrCat(View(one.labels.Get("instance")), "/", View(one.labels.Get("user")),
+                                       "/", View(one.labels.Get("app")))];
+    const std::string_view name = one.labels.Get(kMetricName);
+    const bool set = one.points.back().second > 0;
+    if (name == "pm2_app_online") app.online = app.online && set;
+    if (name == "pm2_app_stopped_by_hand") app.by_hand = app.by_hand || set;
+    if (name == "pm2_app_given_up") app.given_up = app.given_up || set;
+  }
+  return apps;
+}
+
+std::string AppStateName(const AppSeries& app) {
+  if (app.given_up) return "given_up";
+  if (app.by_hand) return "stopped_by_hand";
+  return app.online ? "online" : "down";
+}
+
+// Apps as the hosts report them; their state is unknown where no host of ours tells it now.
 absl::StatusOr<Json> Apps(OperatorBackend& backend) {
   QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List("host", Everything(), kMostRows, ""));
-  std::map<std::string, double> states;
-  if (const auto series = backend.Query("min by (instance, user, app) (pm2_up)", 0, 0); series.ok())
-    for (const auto& one : *series)
-      if (!one.points.empty())
-        states[absl::StrCat(View(one.labels.Get("instance")), "/", View(one.labels.Get("user")), "/",
-                            View(one.labels.Get("app")))] = one.points.back().second;
+  const std::map<std::string, AppSeries> series = ReadAppSeries(backend);
   Json apps = Json::array();
   for (const auto& row : page.rows) {
     QUELL_ASSIGN_OR_RETURN(const v1::Host host, Parsed<v1::Host>(row));
     const Json described = HostJson(host);
     for (Json app : described["apps"]) {
-      const auto state = states.find(host.name() + "/" + app["user"].get<std::string>() + "/" +
+      const auto found = series.find(host.name() + "/" + app["user"].get<std::string>() + "/" +
                                      app["app"].get<std::string>());
+      const bool told = found != series.end() && host.liveness() == v1::CONNECTED;
       app["name"] = app["app"];
       app["host"] = host.name();
-      app["up"] =
-          state == states.end() || host.liveness() != v1::CONNECTED ? Json(nullptr) : Json(state->second > 0);
+      app["state"] = told ? AppStateName(found->second) : "unknown";
       apps.push_back(std::move(app));
     }
   }
@@ -317,15 +360,7 @@ Json FullCommand(OperatorBackend& backend, const v1::CommandEntry& command) {
 
 absl::StatusOr<Json> FullIncident(OperatorBackend& backend, const v1::Incident& incident, bool timeline) {
   Json json = IncidentJson(incident, timeline);
-  Json commands = Json::array();
-  QUELL_ASSIGN_OR_RETURN(RowPage page,
-                         backend.List("command", Everything(incident.id()), kMostCommandsShown, ""));
-  std::reverse(page.rows.begin(), page.rows.end());
-  for (const auto& row : page.rows) {
-    QUELL_ASSIGN_OR_RETURN(const v1::CommandEntry command, ParseCommand(row));
-    commands.push_back(CommandJson(command, incident.number()));
-  }
-  json["commands"] = std::move(commands);
+  QUELL_ASSIGN_OR_RETURN(json["commands"], CommandsOf(backend, incident));
   Json signals = Json::array();
   for (const auto& key : incident.signals()) {
     if (signals.size() >= kMostSignalsShown) break;

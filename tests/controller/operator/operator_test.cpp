@@ -234,16 +234,30 @@ TEST_F(Documents, ListsByLabelAndName) {
 }
 
 TEST_F(Documents, AppsTellWhatTheSeriesTell) {
-  backend_.query = [](const std::string&, Micros, Micros) {
-    return std::vector<QuerySeries>{
-        {Labels{{"instance", "web-1"}, {"user", "deploy"}, {"app", "portal"}}, {{kNow, 0.0}}}};
+  const auto state = [&](std::vector<std::pair<std::string, double>> values) {
+    backend_.query = [=](const std::string&, Micros, Micros) {
+      std::vector<QuerySeries> all;
+      int id = 0;
+      for (const auto& [metric, value] : values)
+        all.push_back({Labels{{"__name__", metric},
+                              {"instance", "web-1"},
+                              {"user", "deploy"},
+                              {"app", "portal"},
+                              {"pm_id", std::to_string(id++)}},
+                       {{kNow, value}}});
+      return all;
+    };
+    v1::GetRequest request;
+    request.set_kind("apps");
+    const auto apps = ListDocument(backend_, request);
+    return apps.ok() ? apps->json["items"].at(0)["state"].get<std::string>()
+                     : std::string(apps.status().message());
   };
-  v1::GetRequest request;
-  request.set_kind("apps");
-  const auto apps = ListDocument(backend_, request);
-  ASSERT_TRUE(apps.ok()) << apps.status();
-  ASSERT_EQ(apps->json["items"].size(), 1u);
-  EXPECT_EQ(apps->json["items"][0]["up"], false);
+  EXPECT_EQ(state({}), "unknown");
+  EXPECT_EQ(state({{"pm2_app_online", 1}, {"pm2_app_online", 1}}), "online");
+  EXPECT_EQ(state({{"pm2_app_online", 1}, {"pm2_app_online", 0}}), "down") << "one of its processes";
+  EXPECT_EQ(state({{"pm2_app_online", 0}, {"pm2_app_stopped_by_hand", 1}}), "stopped_by_hand");
+  EXPECT_EQ(state({{"pm2_app_online", 0}, {"pm2_app_given_up", 1}}), "given_up");
 }
 
 TEST_F(Documents, ActionsComeFromTheirDescriptors) {
