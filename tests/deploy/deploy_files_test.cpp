@@ -6,10 +6,13 @@
 #include <set>
 #include <sstream>
 
+#include "agent/app/config.h"
 #include "agent/collectors/collector.h"
 #include "agent/executor/sanctions.h"
+#include "controller/app/config.h"
 #include "controller/policy/loader.h"
 #include "controller/rules/rule_set.h"
+#include "tests/support/files.h"
 
 namespace quell {
 namespace {
@@ -118,6 +121,42 @@ TEST(DeployFilesTest, ExampleSanctionsAllowWhatTheySay) {
   EXPECT_TRUE(allowed("boutique-client-portal"));
   EXPECT_FALSE(allowed("boutique-migrations"));
   EXPECT_FALSE(allowed("other"));
+}
+
+// Writes an example where a test may, with /etc/quell in it replaced by that place, and secrets beside it.
+std::string PlaceExample(const test::TempDir& dir, const std::string& name) {
+  std::string text = Read(QUELL_SOURCE_DIR "/deploy/examples/" + name);
+  const std::string etc = "/etc/quell/";
+  for (size_t at = 0; (at = text.find(etc, at)) != std::string::npos;)
+    text.replace(at, etc.size(), dir.path() + "/");
+  for (const char* secret : {"smtp-user", "smtp-password"}) dir.Write(secret, "secret\n", 0600);
+  dir.Write("hook-url", "https://hook.example/x\n", 0600);
+  dir.Write("rules.d/default.yml", Read(QUELL_SOURCE_DIR "/deploy/rules/default.yml"));
+  dir.Write("policies.d/default.yml", Read(QUELL_SOURCE_DIR "/deploy/policies/default.yml"));
+  return dir.Write(name, text, 0600);
+}
+
+TEST(DeployFilesTest, ExampleControllerFileLoads) {
+  const test::TempDir dir;
+  config::Problems problems;
+  const app::ControllerConfig config =
+      app::LoadControllerConfig(PlaceExample(dir, "controller.yaml"), problems);
+  ASSERT_TRUE(problems.ok()) << problems.ToString();
+  EXPECT_EQ(config.listen_agents, "0.0.0.0:7400");
+  EXPECT_EQ(config.receivers.size(), 3u);
+  EXPECT_EQ(config.rule_files, std::vector<std::string>{dir.Path("rules.d/default.yml")});
+  EXPECT_EQ(config.policy_files.size(), 1u);
+}
+
+TEST(DeployFilesTest, ExampleAgentFileLoads) {
+  const test::TempDir dir;
+  config::Problems problems;
+  const agent::AgentConfig config = agent::LoadAgentConfig(PlaceExample(dir, "agent.yaml"), problems);
+  ASSERT_TRUE(problems.ok()) << problems.ToString();
+  ASSERT_EQ(config.collectors.probes.size(), 1u);
+  EXPECT_EQ(config.collectors.probes[0].app, "boutique-client-portal");
+  ASSERT_EQ(config.collectors.pm2.users.size(), 1u);
+  EXPECT_EQ(config.collectors.pm2.users[0].user, "deploy");
 }
 
 }  // namespace
