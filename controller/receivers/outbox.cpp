@@ -37,7 +37,16 @@ Outbox::~Outbox() { Stop(); }
 void Outbox::Stop() {
   stopping_ = true;
   for (auto& [name, lane] : lanes_) lane->queue.Close();
-  for (auto& [name, lane] : lanes_) lane->thread.Join();
+  for (auto& [name, lane] : lanes_) {
+    lane->thread.Join();
+    while (const auto notice = lane->queue.Pop(absl::ZeroDuration())) NotBegun(*notice);
+  }
+}
+
+void Outbox::NotBegun(const v1::Notice& notice) {
+  Delivery delivery;
+  delivery.error = "the controller stopped before the notice was sent";
+  told_(ResultOf(notice, delivery));
 }
 
 void Outbox::Send(const v1::Notice& notice) {
@@ -45,7 +54,8 @@ void Outbox::Send(const v1::Notice& notice) {
   if (lane == lanes_.end()) {
     return Refuse(notice, "there is no receiver " + notice.receiver() + " in this configuration", true);
   }
-  if (lane->second->queue.Push(v1::Notice(notice)) || stopping_) return;
+  if (lane->second->queue.Push(v1::Notice(notice))) return;
+  if (stopping_) return NotBegun(notice);
   Refuse(notice, "too many notices wait for receiver " + notice.receiver(), false);
 }
 
@@ -67,7 +77,8 @@ size_t Outbox::waiting() const {
 void Outbox::Run(Lane& lane) {
   while (!stopping_) {
     const auto notice = lane.queue.Pop(absl::Seconds(1));
-    if (!notice.has_value() || stopping_) continue;
+    if (!notice.has_value()) continue;
+    if (stopping_) return NotBegun(*notice);
     const Delivery delivery = lane.plugin->Send(*notice, options_.installation, options_.deadline);
     ++(delivery.sent ? sent_ : failed_);
     told_(ResultOf(*notice, delivery));

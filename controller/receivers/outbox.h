@@ -31,8 +31,9 @@ class Outbox {
   // `told` gets the result of each notice that was handed in, from a receiver's thread or from Send itself.
   // It may be called by several threads at once, and must not call back.
   Outbox(Receivers receivers, OutboxOptions options, std::function<void(v1::NoticeResult)> told);
-  // Takes no more; waits for the attempts that run (at most one deadline). What still waits is dropped
-  // without a result: the engine has it.
+  // Waits for the attempts that run (at most one deadline). What still waits, and what comes later, is told
+  // as not sent and not begun, so that the next start need not call it a repeat; whoever records results is
+  // to be stopped after this.
   ~Outbox();
   void Stop();  // the same, earlier; idempotent
 
@@ -50,6 +51,7 @@ class Outbox {
     NamedThread thread;
   };
   void Run(Lane& lane);
+  void NotBegun(const v1::Notice& notice);
   void Refuse(const v1::Notice& notice, std::string error, bool permanent);
 
   const OutboxOptions options_;
