@@ -1,0 +1,167 @@
+#include <map>
+
+#include "common/base/ids.h"
+#include "tests/common/security/test_pki.h"
+#include "tests/simulation/pki.h"
+#include "tests/simulation/world.h"
+
+namespace quell::simulation {
+namespace {
+
+struct Crashed {};  // thrown out of the executor at one of its steps: the process ends there
+
+agent::SanctionsFile Allowed() {
+  agent::SanctionsFile file;
+  config::Problems problems;
+  agent::ParseSanctions("sanctions.yaml", "- {action: pm2.restart, user: deploy, allow: {apps: [\"*\"]}}\n",
+                        problems, file.entries);
+  file.sha256 = Sha256("simulated");
+  return file;
+}
+
+}  // namespace
+
+SimHost::SimHost(World& world, int n)
+    : index(n),
+      id("00000000-0000-4000-8000-" + std::to_string(100000000000 + n)),
+      name("web-" + std::to_string(n)),
+      world_(world),
+      sanctions_(Allowed()) {}
+
+bool SimHost::Reachable() const { return executor_ != nullptr && world_.clock.Wall() >= partitioned_until; }
+
+absl::StatusOr<agent::HostUser> SimHost::FindUser(std::string_view user) {
+  if (user != "deploy") return absl::NotFoundError("no such user");
+  return agent::HostUser{"deploy", 1000, 1000, "/home/deploy", "/home/deploy/.pm2"};
+}
+
+void SimHost::Start() {
+  agent::ExecutorOptions options;
+  options.host_id = id;
+  options.boot_id = "boot-1";
+  options.journal_path = "/state/journal";
+  options.trust_path = "/state/trust.bundle";
+  options.root_pin = Pki().pin();
+  options.root = true;
+  options.random = [this](size_t n) { return world_.random.Bytes(n); };
+  options.on_step = [this](std::string_view step) {
+    world_.Trace(name + " " + std::string(step));
+    if (in_call_ && world_.chaos() && world_.random.OneIn(25)) throw Crashed{};
+  };
+  ++life_;
+  executor_ = std::make_unique<agent::Executor>(options, world_.clock, disk_, *this, *this);
+  executor_->Open(PkiBundle()).IgnoreError();
+  world_.After(static_cast<Micros>(world_.random.Below(2000)) * kMillisecond, [this] { Connect(); });
+}
+
+void SimHost::Crash() {
+  world_.Trace(name + " crashes");
+  ++world_.crashes;
+  ++life_;
+  executor_.reset();
+  Disconnect();
+  if (world_.bugs.journal_forgets) disk_.files().erase("/state/journal");
+  disk_.Crash(world_.random.Below(40));
+  world_.After(kSecond + static_cast<Micros>(world_.random.Below(4000)) * kMillisecond, [this] { Start(); });
+}
+
+void SimHost::Guarded(const std::function<void(agent::Executor&)>& call) {
+  if (executor_ == nullptr) return;
+  bool crashed = false;
+  in_call_ = true;
+  try {
+    call(*executor_);
+  } catch (const Crashed&) {
+    crashed = true;
+  }
+  in_call_ = false;
+  if (crashed || !executor_->fatal().ok()) return Crash();
+  Flush();
+}
+
+void SimHost::Flush() {
+  if (session == 0) return;
+  for (const v1::ExecutorToAgent& message : executor_->TakeMessages()) {
+    for (const v1::CommandReport& report : message.reports()) {
+      world_.Frame(*this, [this, report, at = session] { world_.controller.Reported(*this, at, report); });
+    }
+  }
+}
+
+void SimHost::Connect() {
+  if (session != 0 || executor_ == nullptr) return;
+  if (!Reachable() || !world_.controller.up()) {
+    world_.After(kSecond + static_cast<Micros>(world_.random.Below(1000)) * kMillisecond,
+                 [this] { Connect(); });
+    return;
+  }
+  session = ++sessions_;
+  world_.Trace(name + " connects");
+  world_.controller.Connected(*this, session);
+  Guarded([](agent::Executor& executor) {
+    executor.OnAgentConnected();
+    executor.Tick();
+  });
+  Every2s();
+}
+
+void SimHost::Disconnect() {
+  if (session == 0) return;
+  session = 0;
+  world_.controller.Disconnected(*this);
+  world_.After(kSecond, [this] { Connect(); });
+}
+
+void SimHost::Every2s() {
+  Guarded([](agent::Executor& executor) { executor.Tick(); });
+  if (executor_ == nullptr || session == 0) return;
+  const std::string nonce = executor_->Status().nonce();
+  world_.Frame(*this, [this, at = session, nonce, healthy = !hung, sampled = world_.now()] {
+    world_.controller.Heard(*this, at, nonce, healthy, sampled);
+  });
+}
+
+void SimHost::Submit(const std::string& bytes) {
+  Guarded([&](agent::Executor& executor) { executor.Submit(bytes); });
+}
+
+void SimHost::Acknowledge(uint64_t seq) {
+  Guarded([&](agent::Executor& executor) { executor.Acknowledge(seq); });
+}
+
+absl::StatusOr<uint64_t> SimHost::Start(const agent::WorkerJob& job) {
+  const uint64_t worker = ++workers_;
+  if (job.request.task() == v1::WORKER_TASK_RUN) {
+    world_.Effect(HexEncode(job.request.command_id()), *this);
+    ++pid;
+    if (!world_.random.OneIn(4)) hung = false;  // else the restart doesn't help
+  }
+  const Micros takes = static_cast<Micros>(5 + world_.random.Below(800)) * kMillisecond;
+  world_.After(takes, [this, worker, job, life = life_] {
+    if (life == life_) EndWorker(worker, job);
+  });
+  return worker;
+}
+
+void SimHost::EndWorker(uint64_t worker, const agent::WorkerJob& job) {
+  v1::WorkerResult result;
+  result.set_ok(true);
+  const auto& expect = job.request.action().pm2_restart().expect();
+  if (job.request.task() == v1::WORKER_TASK_CHECK && !expect.empty() && (expect[0].pid() != pid || !hung)) {
+    result.set_ok(false);
+    result.set_refusal(v1::REFUSAL_CHECK);
+    result.set_reason(hung ? "another process than the evidence" : "healed");
+  }
+  v1::Pm2Process* process = result.add_before();
+  process->set_pid(pid);
+  if (job.request.task() == v1::WORKER_TASK_RUN) *result.add_after() = *process;
+  ExitStatus exit;
+  exit.output = result.SerializeAsString();
+  if (world_.chaos() && world_.random.OneIn(30)) {
+    exit.output.clear();
+    exit.signal = 9;
+  }
+  Guarded([&](agent::Executor& executor) { executor.OnWorkerExit(worker, exit); });
+}
+
+}  // namespace quell::simulation

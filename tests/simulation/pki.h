@@ -1,0 +1,11 @@
+// One installation's keys for all seeds of a process: making them is slow, and no trace contains their bytes.
+#pragma once
+#include "tests/common/security/test_pki.h"
+
+namespace quell::simulation {
+
+inline constexpr Micros kBegin = 1'795'403'527 * kSecond;
+const testing_support::TestPki& Pki();
+const std::string& PkiBundle();
+
+}  // namespace quell::simulation

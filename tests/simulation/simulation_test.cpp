@@ -1,0 +1,70 @@
+#include <gmock/gmock.h>
+#include <google/protobuf/stubs/logging.h>
+#include <gtest/gtest.h>
+
+#include "tests/simulation/world.h"
+
+namespace quell::simulation {
+namespace {
+
+using testing::HasSubstr;
+
+TEST(Simulation, HundredSeedsHoldAndRunAlikeTwice) {
+  google::protobuf::SetLogHandler(nullptr);
+  size_t effects = 0, crashes = 0, pages = 0;
+  for (uint64_t seed = 1; seed <= 100; ++seed) {
+    const Result first = RunSeed(seed);
+    EXPECT_EQ(first.trace, RunSeed(seed).trace) << "again: simulation --seeds " << seed << "-" << seed;
+    for (const std::string& what : first.broken) {
+      ADD_FAILURE() << what << "; again: simulation --seeds " << seed << "-" << seed;
+    }
+    effects += first.effects, crashes += first.crashes, pages += first.pages;
+  }
+  EXPECT_GT(effects, 100u);
+  EXPECT_GT(crashes, 100u);
+  EXPECT_GT(pages, 50u);
+}
+
+// The first broken invariant of up to 150 seeds with a planted bug.
+std::string Found(const Bugs& bugs) {
+  google::protobuf::SetLogHandler(nullptr);
+  for (uint64_t seed = 1; seed <= 150; ++seed) {
+    const Result result = RunSeed(seed, bugs);
+    if (!result.broken.empty()) return result.broken.front();
+  }
+  return "not found";
+}
+
+TEST(PlantedBug, AJournalThatForgetsIsFound) {
+  Bugs bugs;
+  bugs.journal_forgets = true;
+  EXPECT_THAT(Found(bugs), HasSubstr("was started twice"));
+}
+TEST(PlantedBug, ADispatchThatIgnoresHoldIsFound) {
+  Bugs bugs;
+  bugs.dispatch_ignores_hold = true;
+  EXPECT_THAT(Found(bugs), HasSubstr("while on hold"));
+}
+TEST(PlantedBug, ANoticeThatIsNeverSentIsFound) {
+  Bugs bugs;
+  bugs.give_up_not_sent = true;
+  EXPECT_THAT(Found(bugs), HasSubstr("nobody was told"));
+}
+TEST(PlantedBug, ActingBeforeTheCommitIsFound) {
+  Bugs bugs;
+  bugs.acts_before_commit = true;
+  EXPECT_THAT(Found(bugs), testing::Not("not found"));
+}
+TEST(PlantedBug, AnUnmarkedRepetitionIsFound) {
+  Bugs bugs;
+  bugs.repeats_unmarked = true;
+  EXPECT_THAT(Found(bugs), HasSubstr("sent twice"));
+}
+TEST(PlantedBug, AFoldThatForgetsIsFound) {
+  Bugs bugs;
+  bugs.apply_forgets = true;
+  EXPECT_THAT(Found(bugs), testing::Not("not found"));
+}
+
+}  // namespace
+}  // namespace quell::simulation

@@ -1,0 +1,261 @@
+#include "tests/simulation/world.h"
+
+#include "common/base/ids.h"
+#include "tests/simulation/pki.h"
+
+namespace quell::simulation {
+namespace {
+
+constexpr int kHosts = 3;
+constexpr Micros kChaos = 15 * kMinute;
+constexpr Micros kQuiet = 45 * kMinute;
+
+v1::Config MakeConfig(Random& random) {
+  v1::Config config;
+  v1::Policy* policy = config.add_policies();
+  policy->set_name("restart-hung-app");
+  policy->set_mode(random.OneIn(4) ? v1::ASK : v1::AUTOMATIC);
+  policy->set_page(static_cast<v1::PageMode>(random.Below(4)));
+  policy->set_page_unless_verified_us(kMinute);
+  policy->add_alerts("AppHung");
+  v1::PolicyStep* step = policy->add_steps();
+  step->set_action("pm2.restart");
+  (*step->mutable_with())["user"] = "$labels.user";
+  (*step->mutable_with())["app"] = "$labels.app";
+  step->mutable_verify()->set_cleared(true);
+  step->mutable_verify()->set_within_us(30 * kSecond);
+  step->mutable_verify()->set_hold_us(15 * kSecond);
+  v1::Guard* guard = policy->mutable_guard();
+  guard->set_cooldown_us(kMinute);
+  guard->set_attempts_max(3);
+  guard->set_attempts_within_us(20 * kMinute);
+  guard->set_group_max_share(0.1);
+  guard->set_group_within_us(10 * kMinute);
+  guard->set_stop_above_unhealthy(0.3);
+  guard->set_fresh_us(10 * kSecond);
+  policy->set_approval_expires_us(2 * kMinute);
+  for (const char* name : {"oncall", "management", "chat"}) {
+    v1::Receiver* receiver = config.add_receivers();
+    receiver->set_name(name);
+    receiver->set_wakes(std::string(name) == "oncall");
+  }
+  config.add_routes()->add_to("chat");
+  for (v1::Severity severity : {v1::P0, v1::P1, v1::P2}) {
+    v1::Audience* audience = config.add_audience();
+    audience->set_severity(severity);
+    audience->add_steps("oncall");
+    audience->add_steps("management");
+  }
+  v1::AlertRule* rule = config.add_alerts();
+  rule->set_name("AppHung");
+  rule->add_provenance("daemon");
+  rule->add_provenance("probe");
+  config.set_monitoring_us(3 * kMinute);
+  return config;
+}
+
+}  // namespace
+
+const testing_support::TestPki& Pki() {
+  static const auto& pki = *new testing_support::TestPki(kBegin);
+  return pki;
+}
+
+const std::string& PkiBundle() {
+  static const auto& bundle = *new std::string(Pki().signed_bundle());
+  return bundle;
+}
+
+uint64_t Random::Next() {
+  uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+  return z ^ (z >> 31);
+}
+
+std::string Random::Bytes(size_t n) {
+  std::string bytes;
+  while (bytes.size() < n) bytes.push_back(static_cast<char>(Next()));
+  return bytes;
+}
+
+absl::StatusOr<engine::Recovered> SimStore::Recover() {
+  engine::Recovered recovered;
+  recovered.snapshot = snapshot_;
+  recovered.digest = digest_;
+  for (const engine::Record& record : records_) {
+    if (record.header.seq() > snapshot_.seq()) recovered.tail.push_back(record);
+  }
+  return recovered;
+}
+
+absl::StatusOr<engine::LogHead> SimStore::Commit(const engine::CommitGroup& group) {
+  records_.insert(records_.end(), group.records.begin(), group.records.end());
+  return engine::LogHead{records_.size(), ""};
+}
+
+absl::Status SimStore::SaveSnapshot(const v1::Snapshot& snapshot, const std::string& digest) {
+  snapshot_ = snapshot;
+  digest_ = digest;
+  return absl::OkStatus();
+}
+
+World::World(uint64_t seed, const Bugs& b)
+    : clock(kBegin), random(seed), bugs(b), controller(*this), seed_(seed) {
+  config = MakeConfig(random);
+  for (int n = 1; n <= kHosts; ++n) hosts.push_back(std::make_unique<SimHost>(*this, n));
+}
+
+World::~World() = default;
+
+void World::After(Micros delay, std::function<void()> what) {
+  events_[{now() + delay, ++order_}] = std::move(what);
+}
+
+void World::Frame(const SimHost& host, std::function<void()> arrive) {
+  const Micros late = static_cast<Micros>(1 + random.Below(chaos_ ? 80 : 10)) * kMillisecond;
+  if (chaos_ && random.OneIn(40)) return;
+  const SimHost* peer = &host;
+  After(late, [peer, arrive = std::move(arrive)] {
+    if (peer->Reachable()) arrive();
+  });
+}
+
+void World::Trace(const std::string& what) { trace_ = Sha256(trace_ + std::to_string(now()) + " " + what); }
+
+void World::Broken(std::string what) {
+  if (broken_.size() < 20) broken_.push_back(FormatClock(now()) + " " + std::move(what));
+}
+
+void World::Delivered(const v1::Notice& notice) {
+  Trace("delivered " + notice.key());
+  const bool says_so = notice.may_repeat() && !bugs.repeats_unmarked;
+  if (++delivered[notice.key()] > 1 && !says_so)
+    Broken("notice " + notice.key() + " was sent twice without saying so");
+}
+
+void World::Effect(const std::string& command, const SimHost& host) {
+  Trace("effect " + command + " on " + host.name);
+  if (++effects[command] > 1) Broken("command " + command + " was started twice on " + host.name);
+}
+
+void World::Person() {
+  if (!controller.up()) return;
+  v1::Payload payload;
+  v1::PersonAct* act = payload.mutable_person_act();
+  act->set_person(random.OneIn(2) ? "alice" : "bob");
+  switch (random.Below(6)) {
+    case 0:
+      act->mutable_hold()->set_scope(random.OneIn(2) ? "all" : "host:web-1");
+      act->mutable_hold()->set_why("simulated");
+      act->mutable_hold()->set_until_us(now() + static_cast<Micros>(20 + random.Below(100)) * kSecond);
+      break;
+    case 1:
+      act->mutable_acknowledge()->set_incident("last");
+      break;
+    case 2: {
+      const SimHost& host = *hosts[random.Below(hosts.size())];
+      act->mutable_run()->mutable_action()->mutable_pm2_restart()->set_user("deploy");
+      act->mutable_run()->mutable_action()->mutable_pm2_restart()->set_app("portal");
+      act->mutable_run()->add_hosts(host.id);
+      break;
+    }
+    case 3:
+      act->mutable_note()->set_incident("last");
+      act->mutable_note()->set_text("looking");
+      break;
+    default:
+      for (const auto& [id, command] : controller.state().commands) {
+        if (command.state() == v1::AWAITING_APPROVAL) act->mutable_approve()->set_command(id);
+      }
+      if (act->act_case() == v1::PersonAct::ACT_NOT_SET) return;
+  }
+  controller.Input(payload, "person:" + act->person());
+}
+
+// Something goes wrong every few seconds.
+void World::Chaos() {
+  SimHost& host = *hosts[random.Below(hosts.size())];
+  switch (random.Below(9)) {
+    case 0:
+    case 1:
+    case 2:
+      host.hung = true;
+      Trace(host.name + " hangs");
+      if (random.OneIn(3)) {
+        After(static_cast<Micros>(2 + random.Below(60)) * kSecond, [&host] { host.hung = false; });
+      }
+      break;
+    case 3:
+      host.partitioned_until = now() + static_cast<Micros>(1 + random.Below(40)) * kSecond;
+      break;
+    case 4:
+      host.Disconnect();
+      break;
+    case 5:
+      if (random.OneIn(3)) controller.Crash();
+      break;
+    default:
+      Person();
+  }
+  if (chaos_)
+    After(static_cast<Micros>(1000 + random.Below(12000)) * kMillisecond, [this] {
+      if (chaos_) Chaos();
+    });
+}
+
+void World::Step(Micros until) {
+  while (!events_.empty() && events_.begin()->first.first <= until) {
+    auto event = events_.extract(events_.begin());
+    clock.Advance(std::max<Micros>(0, event.key().first - now()));
+    event.mapped()();
+  }
+  clock.Advance(std::max<Micros>(0, until - now()));
+}
+
+Result World::Run() {
+  controller.Start();
+  for (auto& host : hosts) host->Start();
+  std::function<void()> second = [&] {
+    controller.Every1s();
+    After(kSecond, second);
+  };
+  std::function<void()> two = [&] {
+    for (auto& host : hosts) host->Every2s();
+    After(2 * kSecond, two);
+  };
+  After(kSecond, second);
+  After(2 * kSecond, two);
+  After(20 * kSecond, [this] { Chaos(); });
+  Step(kBegin + kChaos);
+  chaos_ = false;
+  Step(kBegin + kChaos + kQuiet);
+  Result result;
+  result.seed = seed_;
+  Finish(result);
+  return result;
+}
+
+void World::Finish(Result& result) {
+  for (int i = 0; i < 1000 && !controller.idle(); ++i) Step(now() + kMillisecond);
+  if (!controller.up()) Broken("the controller did not come back");
+  if (controller.up() && controller.idle() && engine::Digest(controller.state()) != engine::Digest(standby)) {
+    Broken("the live state and the folded log differ");
+  }
+  CheckLog(*this, store.records(), broken_);
+  result.trace = HexEncode(trace_);
+  result.broken = broken_;
+  result.records = store.records().size();
+  result.crashes = crashes;
+  for (const auto& [id, times] : effects) result.effects += static_cast<size_t>(times);
+  for (const engine::Record& record : store.records()) {
+    result.commands += record.payload.has_command_issued() ? 1 : 0;
+    result.incidents += record.payload.has_incident_opened() ? 1 : 0;
+    result.pages +=
+        record.payload.has_notice_queued() && record.payload.notice_queued().notice().page() ? 1 : 0;
+  }
+}
+
+Result RunSeed(uint64_t seed, const Bugs& bugs) { return World(seed, bugs).Run(); }
+
+}  // namespace quell::simulation
