@@ -1,6 +1,7 @@
 #include "agent/link/layouts.h"
 
 #include <algorithm>
+#include <array>
 
 #include "common/base/log.h"
 #include "common/wire/limits.h"
@@ -23,6 +24,19 @@ v1::SeriesDefinition Define(const Series& series) {
   return out;
 }
 
+constexpr size_t kForms = 3;
+size_t FormOf(double value) {
+  int64_t n = 0;
+  if (wire::IsScaled(value, 1, &n)) return 0;
+  return wire::IsScaled(value, wire::kMilli, &n) ? 1 : 2;
+}
+
+struct Draft {
+  std::vector<uint32_t> picks;
+  v1::Layout definition;
+  size_t bytes = 0;
+};
+
 }  // namespace
 
 void LayoutBook::AddPart(Book& book, std::vector<uint32_t> picks, v1::Layout definition) {
@@ -35,9 +49,7 @@ void LayoutBook::AddPart(Book& book, std::vector<uint32_t> picks, v1::Layout def
 
 LayoutBook::Book LayoutBook::MakeBook(const Collection& collection) {
   Book book{collection.collector, collection.series, {}};
-  std::vector<uint32_t> picks;
-  v1::Layout definition;
-  size_t bytes = 0;
+  std::array<Draft, kForms> drafts;
   for (uint32_t i = 0; i < collection.series->size(); ++i) {
     v1::SeriesDefinition series = Define((*collection.series)[i]);
     absl::Status status = wire::Validate(series);
@@ -47,18 +59,17 @@ LayoutBook::Book LayoutBook::MakeBook(const Collection& collection) {
                    std::string(status.message()));
       continue;
     }
+    Draft& draft = drafts[FormOf(collection.values[i])];
     const size_t size = series.ByteSizeLong() + 4;
-    if (picks.size() >= kPartSeries || (bytes + size > kPartBytes && !picks.empty())) {
-      AddPart(book, std::move(picks), std::move(definition));
-      picks.clear();
-      definition.Clear();
-      bytes = 0;
+    if (draft.picks.size() >= kPartSeries || (draft.bytes + size > kPartBytes && !draft.picks.empty())) {
+      AddPart(book, std::move(draft.picks), std::move(draft.definition));
+      draft = Draft();
     }
-    bytes += size;
-    picks.push_back(i);
-    *definition.add_series() = std::move(series);
+    draft.bytes += size;
+    draft.picks.push_back(i);
+    *draft.definition.add_series() = std::move(series);
   }
-  AddPart(book, std::move(picks), std::move(definition));
+  for (Draft& draft : drafts) AddPart(book, std::move(draft.picks), std::move(draft.definition));
   return book;
 }
 

@@ -13,7 +13,9 @@
 
 namespace quell::agent {
 
-// A part of a series list that is one layout: small enough to be defined within one frame.
+// A part of a series list that is one layout: small enough to be defined within one frame, and of series
+// whose first values have one form (whole numbers, thousandths, others), because the encoding is chosen for a
+// whole batch.
 struct LayoutPart {
   std::vector<uint32_t> picks;  // indices into the list; series that no controller takes are left out
   wire::BatchEncoder encoder;

@@ -59,23 +59,23 @@ absl::Status ReadDoubles(const v1::Batch& batch, size_t count, std::vector<doubl
   return absl::OkStatus();
 }
 
-absl::Status ReadIntegers(const v1::Batch& batch, const std::vector<uint32_t>& changed,
-                          const std::vector<double>& last, std::vector<double>* fresh) {
+absl::Status ReadDeltas(const v1::Batch& batch, const std::vector<uint32_t>& changed, double scale,
+                        const std::vector<double>& last, std::vector<double>* fresh) {
   constexpr int64_t kExact = int64_t{1} << 53;
   const bool full = batch.changed().empty();
   const char* p = batch.values().data();
   const char* end = p + batch.values().size();
   fresh->clear();
   for (uint32_t i : changed) {
-    int64_t delta = 0;
+    int64_t delta = 0, before = 0;
     if (!ReadZigzag(&p, end, &delta)) return BadBatch(batch, "has fewer values than it marks");
-    if (!full && !IsWhole(last[i]))
-      return BadBatch(batch, "gives a difference to a value that is no whole number");
+    if (!full && !IsScaled(last[i], scale, &before))
+      return BadBatch(batch, "gives a difference to a value that has none in its encoding");
     if (delta < -2 * kExact || delta > 2 * kExact)
       return BadBatch(batch, "has a value that a double does not hold");
-    const int64_t value = (full ? 0 : static_cast<int64_t>(last[i])) + delta;
-    if (value < -kExact || value > kExact) return BadBatch(batch, "has a value that a double does not hold");
-    fresh->push_back(static_cast<double>(value));
+    const int64_t n = before + delta;
+    if (n < -kExact || n > kExact) return BadBatch(batch, "has a value that a double does not hold");
+    fresh->push_back(static_cast<double>(n) / scale);
   }
   if (p != end) return BadBatch(batch, "has more values than it marks");
   return absl::OkStatus();
@@ -107,10 +107,11 @@ absl::Status StreamDecoder::Apply(const v1::Batch& batch, State& state) {
   if (!state.started && !batch.changed().empty())
     return BadBatch(batch, "is the first of its layout and not full");
   QUELL_RETURN_IF_ERROR(ReadBitmap(batch, state.series, &changed_));
-  if (batch.encoding() == v1::ENCODING_INT_DELTAS) {
-    QUELL_RETURN_IF_ERROR(ReadIntegers(batch, changed_, state.last, &fresh_));
-  } else {
+  if (batch.encoding() == v1::ENCODING_DOUBLES) {
     QUELL_RETURN_IF_ERROR(ReadDoubles(batch, changed_.size(), &fresh_));
+  } else {
+    const double scale = batch.encoding() == v1::ENCODING_INT_DELTAS ? 1 : kMilli;
+    QUELL_RETURN_IF_ERROR(ReadDeltas(batch, changed_, scale, state.last, &fresh_));
   }
   for (size_t k = 0; k < changed_.size(); ++k) state.last[changed_[k]] = fresh_[k];
   state.started = true;

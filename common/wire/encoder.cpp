@@ -24,16 +24,21 @@ void AppendZigzag(int64_t v, std::string* out) {
 
 }  // namespace
 
-bool IsWhole(double v) {
+bool IsScaled(double v, double scale, int64_t* n) {
   constexpr double kExact = 9007199254740992.0;  // 2^53
-  return v >= -kExact && v <= kExact && v == std::trunc(v) && !(v == 0 && std::signbit(v));
+  const double scaled = std::round(v * scale);
+  if (!(scaled >= -kExact && scaled <= kExact)) return false;
+  *n = static_cast<int64_t>(scaled);
+  return SameBits(static_cast<double>(*n) / scale, v);
 }
 
-bool BatchEncoder::EncodeIntegers(std::span<const double> values, bool full, std::string* out) const {
+bool BatchEncoder::EncodeDeltas(std::span<const double> values, double scale, bool full,
+                                std::string* out) const {
   const size_t limit = changed_.size() * 8;
   for (uint32_t i : changed_) {
-    if (!IsWhole(values[i]) || (!full && !IsWhole(last_[i]))) return false;
-    AppendZigzag(static_cast<int64_t>(values[i]) - (full ? 0 : static_cast<int64_t>(last_[i])), out);
+    int64_t now = 0, before = 0;
+    if (!IsScaled(values[i], scale, &now) || (!full && !IsScaled(last_[i], scale, &before))) return false;
+    AppendZigzag(now - before, out);
     if (out->size() >= limit) return false;
   }
   return true;
@@ -64,10 +69,18 @@ void BatchEncoder::Encode(std::span<const double> values, Micros offset, uint64_
     if (!full) (*bitmap)[i / 8] = static_cast<char>((*bitmap)[i / 8] | (1 << (i % 8)));
   }
   std::string* bytes = out->mutable_values();
-  bytes->clear();
-  const bool integers = !changed_.empty() && EncodeIntegers(values, full, bytes);
-  if (!integers) EncodeDoubles(values, bytes);
-  out->set_encoding(integers ? v1::ENCODING_INT_DELTAS : v1::ENCODING_DOUBLES);
+  auto deltas = [&](double scale) {
+    bytes->clear();
+    return !changed_.empty() && EncodeDeltas(values, scale, full, bytes);
+  };
+  if (deltas(1)) {
+    out->set_encoding(v1::ENCODING_INT_DELTAS);
+  } else if (deltas(kMilli)) {
+    out->set_encoding(v1::ENCODING_MILLI_DELTAS);
+  } else {
+    EncodeDoubles(values, bytes);
+    out->set_encoding(v1::ENCODING_DOUBLES);
+  }
   last_.assign(values.begin(), values.end());
   since_full_ = full ? 0 : since_full_ + 1;
 }

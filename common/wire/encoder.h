@@ -1,10 +1,10 @@
 // BatchEncoder: values of one layout -> batches. Owned by one stream's session; one thread.
 //
 // Only values that changed since the last batch are written, with a bitmap that says which; each
-// kFullEvery-th batch and the first are full and refer to nothing before them. Per batch the smaller of two
-// encodings is taken: doubles (8 bytes, little-endian), or, when every written value and the value before it
-// are whole numbers, zigzag varints of the differences (in a full batch: of the values). The stale marker,
-// other NaNs, infinities and -0 force doubles.
+// kFullEvery-th batch and the first are full and refer to nothing before them. Per batch the smallest of
+// three encodings is taken: doubles (8 bytes, little-endian); or, when every written value and the value
+// before it are whole numbers, or whole numbers of thousandths, zigzag varints of the differences (in a full
+// batch: of the values). The stale marker, other NaNs, infinities and -0 force doubles.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -25,7 +25,7 @@ class BatchEncoder {
   uint32_t layout() const { return layout_; }
 
  private:
-  bool EncodeIntegers(std::span<const double> values, bool full, std::string* out) const;
+  bool EncodeDeltas(std::span<const double> values, double scale, bool full, std::string* out) const;
   void EncodeDoubles(std::span<const double> values, std::string* out) const;
 
   uint32_t layout_;
@@ -34,7 +34,9 @@ class BatchEncoder {
   int since_full_ = -1;            // -1: none was sent
 };
 
-// Whole numbers that a double holds exactly: |v| <= 2^53, and not -0.
-bool IsWhole(double v);
+inline constexpr double kMilli = 1000;
+// Whether v is a whole number divided by `scale` (1 or kMilli), bit by bit, and which: |n| <= 2^53; -0 is
+// none.
+bool IsScaled(double v, double scale, int64_t* n);
 
 }  // namespace quell::wire

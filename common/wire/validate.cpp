@@ -46,8 +46,7 @@ absl::Status CheckBatch(const v1::Batch& batch) {
     return Bad("batch", "lies outside of any time a sample can have");
   QUELL_RETURN_IF_ERROR(AtMost(batch.changed().size(), (kMaxSeriesPerLayout + 7) / 8, "batch's bitmap"));
   QUELL_RETURN_IF_ERROR(AtMost(batch.values().size(), kMaxSeriesPerLayout * 10, "batch's values"));
-  if (batch.encoding() != v1::ENCODING_DOUBLES && batch.encoding() != v1::ENCODING_INT_DELTAS)
-    return Bad("batch", "has an unknown encoding");
+  if (!v1::Encoding_IsValid(batch.encoding())) return Bad("batch", "has an unknown encoding");
   return absl::OkStatus();
 }
 

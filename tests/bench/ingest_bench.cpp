@@ -21,10 +21,10 @@
 #include <sstream>
 
 #include "agent/collectors/host/host.h"
+#include "agent/link/layouts.h"
 #include "common/base/ids.h"
 #include "common/base/queue.h"
 #include "common/base/thread.h"
-#include "common/wire/encoder.h"
 #include "controller/ingest/server.h"
 #include "controller/rules/rule_set.h"
 #include "controller/rules/shard.h"
@@ -53,49 +53,38 @@ class Source final : public agent::CollectorSink {
   explicit Source(int series)
       : series_(series), collector_(agent::MakeHostCollector("", kSecond, RealClock())) {}
   void Add(agent::Collection collection) override {
-    if (!picks_.empty() && collection.series == list_) return Take(collection);
-    list_ = collection.series;
-    picks_.clear();
-    layout_.Clear();
-    layout_.set_id(1);
-    layout_.set_collector("host");
-    const size_t all = collection.values.size();
-    for (int i = 0; i < series_; ++i) {
-      picks_.push_back(static_cast<size_t>(i) * all / static_cast<size_t>(series_) % all);
-      const agent::Series& from = (*list_)[picks_.back()];
-      v1::SeriesDefinition* to = layout_.add_series();
-      to->set_name(from.name);
-      std::vector<Labels::Pair> labels(from.labels.begin(), from.labels.end());
-      labels.emplace_back("zz", std::to_string(i));  // keeps them apart when the host has fewer
-      for (const auto& [name, value] : labels) {
-        to->add_labels()->set_name(name);
-        to->mutable_labels(to->labels_size() - 1)->set_value(value);
-      }
-    }
-    Take(collection);
+    if (collection.series != list_) Thin(collection);
+    newest_.values.clear();
+    for (size_t pick : picks_) newest_.values.push_back(collection.values[pick]);
   }
   void Add(v1::Event) override {}
   void Collect() { (void)collector_->Collect(RealClock(), *this); }
-  const v1::Layout& layout() const { return layout_; }
-  const std::vector<double>& values() const { return values_; }
+  const agent::Collection& newest() const { return newest_; }
 
  private:
-  void Take(const agent::Collection& collection) {
-    values_.clear();
-    for (size_t pick : picks_) values_.push_back(collection.values[pick]);
+  void Thin(const agent::Collection& collection) {
+    list_ = collection.series;
+    picks_.clear();
+    auto thin = std::make_shared<std::vector<agent::Series>>();
+    for (int i = 0; i < series_; ++i) {
+      picks_.push_back(static_cast<size_t>(i) * list_->size() / static_cast<size_t>(series_) % list_->size());
+      agent::Series series = (*list_)[picks_.back()];
+      series.labels.Set("zz", std::to_string(i));  // keeps them apart when the host has fewer
+      thin->push_back(std::move(series));
+    }
+    newest_.collector = "host";
+    newest_.series = std::move(thin);
   }
   const int series_;
   std::unique_ptr<agent::Collector> collector_;
   agent::SeriesList list_;
   std::vector<size_t> picks_;
-  v1::Layout layout_;
-  std::vector<double> values_;
+  agent::Collection newest_;
 };
 
 class Player final : public grpc::ClientBidiReactor<v1::AgentFrame, v1::ControllerFrame> {
  public:
-  Player(const TestPki& pki, const TestLeaf& leaf, const std::string& address, size_t series)
-      : encoder_(1, series) {
+  Player(const TestPki& pki, const TestLeaf& leaf, const std::string& address) {
     grpc::ChannelArguments args;
     args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     args.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
@@ -126,10 +115,13 @@ class Player final : public grpc::ClientBidiReactor<v1::AgentFrame, v1::Controll
   void Send(const Source& source, bool heartbeat) {
     if (writing_.exchange(true)) return;
     out_.Clear();
-    if (!defined_) *out_.add_layouts() = source.layout();
-    defined_ = true;
     const Micros now = RealClock().Monotonic();
-    encoder_.Encode(source.values(), now - begun_, ++number_, out_.add_batches());
+    for (agent::LayoutPart& part : layouts_.PartsOf(source.newest())) {
+      if (!std::exchange(part.defined, true)) *out_.add_layouts() = part.definition;
+      std::vector<double> values;
+      for (uint32_t pick : part.picks) values.push_back(source.newest().values[pick]);
+      part.encoder.Encode(values, now - begun_, ++number_, out_.add_batches());
+    }
     if (heartbeat) {
       out_.mutable_heartbeat()->set_monotonic_us(now);
       out_.mutable_heartbeat()->set_wall_us(RealClock().Wall());
@@ -142,9 +134,8 @@ class Player final : public grpc::ClientBidiReactor<v1::AgentFrame, v1::Controll
   std::unique_ptr<v1::AgentLink::Stub> stub_;
   v1::AgentFrame out_;
   v1::ControllerFrame in_;
-  wire::BatchEncoder encoder_;
+  agent::LayoutBook layouts_;
   std::atomic<bool> writing_{true};
-  bool defined_ = false;
   uint64_t number_ = 0;
   Micros begun_ = 0;
 };
@@ -159,8 +150,7 @@ class Player final : public grpc::ClientBidiReactor<v1::AgentFrame, v1::Controll
   source.Collect();
   std::vector<std::unique_ptr<Player>> players;
   for (const TestLeaf& leaf : leaves) {
-    players.push_back(
-        std::make_unique<Player>(pki, leaf, "127.0.0.1:" + std::to_string(port), source.values().size()));
+    players.push_back(std::make_unique<Player>(pki, leaf, "127.0.0.1:" + std::to_string(port)));
     absl::SleepFor(absl::Milliseconds(4));  // 250 dials a second
   }
   for (int second = 0;; ++second) {

@@ -220,6 +220,20 @@ TEST_F(LinkSessionTest, ALayoutIsDefinedOncePerStreamAndAgainWhenSeriesChange) {
   EXPECT_EQ(layouts, 2);
 }
 
+TEST_F(LinkSessionTest, SeriesOfOneFormShareALayout) {
+  Welcome();
+  Next();
+  spool_->Add(Collection{"host", series_, {7, 0.25, 1.0 / 3}, clock_.Monotonic()});
+  clock_.Advance(LinkSession::kGather);
+  Next();  // looks, and lets them gather
+  clock_.Advance(LinkSession::kGather);
+  const v1::AgentFrame frame = Next();
+  ASSERT_EQ(frame.batches_size(), 3);
+  EXPECT_EQ(frame.batches(0).encoding(), v1::ENCODING_INT_DELTAS);
+  EXPECT_EQ(frame.batches(1).encoding(), v1::ENCODING_MILLI_DELTAS);
+  EXPECT_EQ(frame.batches(2).encoding(), v1::ENCODING_DOUBLES);
+}
+
 TEST_F(LinkSessionTest, ChangingSeriesForEverStaysBounded) {
   Welcome();
   for (int i = 0; i < 400; ++i) AddSample(i, MakeSeries(1, "app-" + std::to_string(i)));

@@ -58,9 +58,9 @@ class Batches : public testing::Test {
 
 TEST_F(Batches, OnlyChangesAreSent) {
   Define(100);
-  std::vector<double> values(100, 7.25);
+  std::vector<double> values(100, 1.0 / 3);
   RoundTrip(values);
-  values[3] = 8.5;
+  values[3] = 2.0 / 3;
   const v1::Batch batch = Encode(values);
   EXPECT_EQ(batch.changed().size(), 13u);
   EXPECT_EQ(batch.values().size(), 8u);
@@ -76,6 +76,17 @@ TEST_F(Batches, WholeNumbersAreSentAsDifferences) {
   EXPECT_EQ(batch.values().size(), 2u);
   ASSERT_TRUE(decoder_.Decode(batch, &out_).ok());
   EXPECT_TRUE(SameBits(out_.values, {1e12 + 40, 5, -4}));
+}
+
+TEST_F(Batches, ThousandthsAreSentAsDifferences) {
+  Define(3);
+  RoundTrip({12345.67, 0.25, -3.141});
+  const v1::Batch batch = Encode({12345.68, 0.25, -3.142});
+  EXPECT_EQ(batch.encoding(), v1::ENCODING_MILLI_DELTAS);
+  EXPECT_EQ(batch.values().size(), 2u);
+  ASSERT_TRUE(decoder_.Decode(batch, &out_).ok());
+  EXPECT_TRUE(SameBits(out_.values, {12345.68, 0.25, -3.142}));
+  EXPECT_EQ(Encode({1.0 / 3, 0.25, 0}).encoding(), v1::ENCODING_DOUBLES);
 }
 
 TEST_F(Batches, EveryNthIsFull) {
@@ -116,6 +127,9 @@ TEST_F(Batches, RandomValuesSurvive) {
             break;
           case 1:
             v = std::trunc(v) + static_cast<double>(random() % 1000);
+            break;
+          case 3:
+            v = static_cast<double>(static_cast<int64_t>(random() % 2'000'000) - 1'000'000) / 1000;
             break;
           case 2:
             v = static_cast<double>(static_cast<int64_t>(random()) >> 11);
