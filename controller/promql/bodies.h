@@ -28,6 +28,10 @@ std::optional<double> PredictLinear(const Window& w);
 
 // calls.cpp: over whole vectors
 absl::StatusOr<Value> Time(Evaluator& ev, const Expr& call, Micros at);
+absl::StatusOr<Value> QueryStart(Evaluator& ev, const Expr& call, Micros at);
+absl::StatusOr<Value> QueryEnd(Evaluator& ev, const Expr& call, Micros at);
+absl::StatusOr<Value> QueryStep(Evaluator& ev, const Expr& call, Micros at);
+absl::StatusOr<Value> QueryRange(Evaluator& ev, const Expr& call, Micros at);
 absl::StatusOr<Value> Pi(Evaluator& ev, const Expr& call, Micros at);
 absl::StatusOr<Value> Timestamp(Evaluator& ev, const Expr& call, Micros at);
 absl::StatusOr<Value> ToVector(Evaluator& ev, const Expr& call, Micros at);

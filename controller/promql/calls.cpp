@@ -89,6 +89,18 @@ double PartOf(std::string_view part, double seconds) {
 absl::StatusOr<Value> Time(Evaluator&, const Expr&, Micros at) {
   return Scalar(static_cast<double>(at) / kSecond);
 }
+absl::StatusOr<Value> QueryStart(Evaluator& ev, const Expr&, Micros) {
+  return Scalar(static_cast<double>(ev.start()) / kSecond);
+}
+absl::StatusOr<Value> QueryEnd(Evaluator& ev, const Expr&, Micros) {
+  return Scalar(static_cast<double>(ev.end()) / kSecond);
+}
+absl::StatusOr<Value> QueryStep(Evaluator& ev, const Expr&, Micros) {
+  return Scalar(static_cast<double>(ev.step()) / kSecond);
+}
+absl::StatusOr<Value> QueryRange(Evaluator& ev, const Expr&, Micros) {
+  return Scalar(static_cast<double>(ev.end() - ev.start()) / kSecond);
+}
 absl::StatusOr<Value> Pi(Evaluator&, const Expr&, Micros) { return Scalar(M_PI); }
 
 absl::StatusOr<Value> Timestamp(Evaluator& ev, const Expr& call, Micros at) {

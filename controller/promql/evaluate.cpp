@@ -342,7 +342,7 @@ absl::Status FinishMatrix(const Evaluator& evaluator, std::vector<RangeSeries>& 
 
 absl::StatusOr<Value> Evaluate(const Expr& expr, Micros at, const SeriesSource& source,
                                const EvalOptions& options, EvalStats* stats) {
-  Evaluator evaluator(source, options, at, at);
+  Evaluator evaluator(source, options, at, at, 0);
   QUELL_RETURN_IF_ERROR(evaluator.Prepare(expr, at, at));
   QUELL_ASSIGN_OR_RETURN(Value value, evaluator.Eval(expr, at));
   if (stats != nullptr) *stats = evaluator.stats();
@@ -363,7 +363,7 @@ absl::StatusOr<Value> EvaluateRange(const Expr& expr, Micros start, Micros end, 
   if (static_cast<uint64_t>((end - start) / step) >= options.max_steps)
     return absl::ResourceExhaustedError(
         absl::StrCat("range query has more than ", options.max_steps, " steps"));
-  Evaluator evaluator(source, options, start, end);
+  Evaluator evaluator(source, options, start, end, step);
   QUELL_RETURN_IF_ERROR(evaluator.Prepare(expr, start, end));
   Value out;
   out.type = ValueType::kMatrix;

@@ -26,8 +26,8 @@ struct RangeArgument {
 
 class Evaluator {
  public:
-  Evaluator(const SeriesSource& source, const EvalOptions& options, Micros start, Micros end)
-      : source_(source), options_(options), start_(start), end_(end) {}
+  Evaluator(const SeriesSource& source, const EvalOptions& options, Micros start, Micros end, Micros step)
+      : source_(source), options_(options), start_(start), end_(end), step_(step) {}
 
   // Works out what every selector will be asked for between two times, then reads it.
   absl::Status Prepare(const Expr& expr, Micros from, Micros to);
@@ -41,6 +41,9 @@ class Evaluator {
   void DropName(Element& element) const;
   absl::Status CheckUnique(const Vector& vector) const;
   absl::Status Touch(uint64_t samples);
+  Micros start() const { return start_; }
+  Micros end() const { return end_; }
+  Micros step() const { return step_; }  // 0 of an instant query
   const EvalOptions& options() const { return options_; }
   const EvalStats& stats() const { return stats_; }
 
@@ -68,7 +71,7 @@ class Evaluator {
 
   const SeriesSource& source_;
   const EvalOptions& options_;
-  const Micros start_, end_;
+  const Micros start_, end_, step_;
   absl::flat_hash_map<const Expr*, SelectorData> data_;
   EvalStats stats_;
 };

@@ -83,6 +83,10 @@ const std::vector<Function>& Functions() {
       Math("deg", "Radians as degrees.", Degrees), Math("rad", "Degrees as radians.", Radians),
       // anything else
       Call("time", {}, 0, S, "The evaluation's time in Unix seconds.", Time),
+      Call("start", {}, 0, S, "The first time of the query in Unix seconds.", QueryStart),
+      Call("end", {}, 0, S, "The last time of the query in Unix seconds.", QueryEnd),
+      Call("step", {}, 0, S, "The step of the query in seconds; 0 of an instant one.", QueryStep),
+      Call("range", {}, 0, S, "The length of the query in seconds; 0 of an instant one.", QueryRange),
       Call("pi", {}, 0, S, "The number pi.", Pi),
       Call("timestamp", {V}, 0, V, "Time of each sample in Unix seconds.", Timestamp),
       Call("vector", {S}, 0, V, "A scalar as a vector without labels.", ToVector),
@@ -108,12 +112,12 @@ const std::vector<Function>& Functions() {
       Call("days_in_month", {V}, 1, V, "Days of the month, UTC.", DatePart),
       Call("month", {V}, 1, V, "Month, UTC.", DatePart), Call("year", {V}, 1, V, "Year, UTC.", DatePart),
       // of native histograms, or experimental
-      Known("double_exponential_smoothing"), Known("end"), Known("first_over_time"), Known("histogram_avg"),
+      Known("double_exponential_smoothing"), Known("first_over_time"), Known("histogram_avg"),
       Known("histogram_count"), Known("histogram_quantiles"), Known("histogram_stddev"),
       Known("histogram_stdvar"), Known("histogram_sum"), Known("info"), Known("mad_over_time"),
-      Known("max_of"), Known("min_of"), Known("range"), Known("sort_by_label"), Known("sort_by_label_desc"),
-      Known("start"), Known("step"), Known("ts_of_first_over_time"), Known("ts_of_last_over_time"),
-      Known("ts_of_max_over_time"), Known("ts_of_min_over_time")};
+      Known("max_of"), Known("min_of"), Known("sort_by_label"), Known("sort_by_label_desc"),
+      Known("ts_of_first_over_time"), Known("ts_of_last_over_time"), Known("ts_of_max_over_time"),
+      Known("ts_of_min_over_time")};
   return table;
 }
 

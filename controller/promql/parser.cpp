@@ -116,6 +116,7 @@ class Parser {
   }
   const Lexeme& Next() {
     const Lexeme& l = Peek();
+    taken_ = at_;
     if (at_ + 1 < tokens_.size()) ++at_;
     return l;
   }
@@ -235,8 +236,9 @@ class Parser {
     }
     return names;
   }
+  // The token taken last is the wrong one.
   [[noreturn]] void Again(std::string_view where) {
-    if (Peek().token != Token::kEnd) --at_;
+    at_ = taken_;
     Unexpected(where);
   }
 
@@ -566,6 +568,7 @@ class Parser {
   std::string_view text_;
   std::vector<Lexeme> tokens_;
   size_t at_ = 0;
+  size_t taken_ = 0;
   int depth_ = 0;
   bool allow_empty_ = false;
 };
