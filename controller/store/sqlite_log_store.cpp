@@ -16,6 +16,7 @@ namespace quell::store {
 namespace {
 
 constexpr int kSnapshotsKept = 3;
+constexpr uint64_t kBlobsDroppedAtOnce = 16;
 
 // Map fields in one order, so that the same state gives the same bytes.
 std::string Deterministic(const google::protobuf::MessageLite& message) {
@@ -199,6 +200,12 @@ absl::StatusOr<engine::LogHead> SqliteLogStore::WriteGroup(const engine::CommitG
   QUELL_ASSIGN_OR_RETURN(engine::LogHead head, WriteRecords(group.records, epoch));
   QUELL_RETURN_IF_ERROR(WriteRuleStates(db_, group.rule_states));
   QUELL_RETURN_IF_ERROR(WriteBlobs(db_, group.blobs));
+  if (!group.blobs.empty() && !group.records.empty()) {
+    // New evidence makes the old that has expired go: no more than a few rows, so that no commit is long.
+    QUELL_RETURN_IF_ERROR(
+        DropExpiredBlobs(group.records.back().header.time_us(), kBlobsDroppedAtOnce + group.blobs.size())
+            .status());
+  }
   QUELL_RETURN_IF_ERROR(WriteRows(db_, group.rows));
   QUELL_RETURN_IF_ERROR(transaction->Commit());
   epoch_ = epoch;

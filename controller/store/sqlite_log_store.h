@@ -44,7 +44,8 @@ class SqliteLogStore final : public engine::LogStore {
   // True after a start that found rows of another layout (and dropped them): hand AllRows() to Rebuild….
   bool projections_stale() const { return projections_stale_; }
   absl::Status RebuildProjections(const std::vector<engine::ProjectionRow>& rows);
-  // Deletes at most `most` blobs whose time has come; the number that went.
+  // Deletes at most `most` blobs whose time has come; the number that went. A commit that brings evidence
+  // does it too, by its records' time.
   absl::StatusOr<uint64_t> DropExpiredBlobs(Micros now, uint64_t most);
   // Where the log stands; valid after Recover().
   const engine::LogHead& head() const { return head_; }

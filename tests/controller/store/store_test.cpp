@@ -261,6 +261,18 @@ TEST_F(StoreTest, EvidenceIsKeptByHashUntilItExpires) {
   EXPECT_EQ(*(*reader)->BlobContent(Sha256("z")), "z");
 }
 
+TEST_F(StoreTest, NewEvidenceMakesExpiredEvidenceGo) {
+  auto store = OpenRecovered();
+  engine::CommitGroup group = GroupOf({StartRecord(1, 1)});
+  group.blobs = {{Sha256("old"), "old", "log", "INC-1", 2 * kSecond}};
+  ASSERT_TRUE(store->Commit(group).ok());
+  group = GroupOf({NoteRecord(2, 1, "at 2 s")});
+  group.blobs = {{Sha256("new"), "new", "log", "INC-2", 900 * kSecond}};
+  ASSERT_TRUE(store->Commit(group).ok());
+  EXPECT_EQ(Number("SELECT count(*) FROM blobs"), 1);
+  EXPECT_EQ(Number("SELECT count(*) FROM blobs WHERE owner = 'INC-2'"), 1);
+}
+
 TEST_F(StoreTest, EvidenceUnderAWrongHashIsNotStored) {
   auto store = OpenRecovered();
   engine::CommitGroup group = GroupOf({StartRecord(1, 1)});
