@@ -118,6 +118,9 @@ void Reader::RunBus() {
       SendEvents(join_.Take(clock_.Monotonic() + ExitJoin::kWait), true);
       join_.Clear();
       WantList();
+    } else if (absl::IsPermissionDenied(bus.status()) && bus_told_ != bus.status().message()) {
+      bus_told_ = std::string(bus.status().message());
+      LogWarning("%s", bus_told_);
     }
     if (!Pause(retry)) return;
     retry = std::min(retry * 2, options_.retry_most);

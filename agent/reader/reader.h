@@ -59,7 +59,7 @@ class Reader {
   std::string told_error_;  // what the last frame said, so that the log has it once
 
   ExitJoin join_;
-  std::string bus_told_;
+  std::string bus_told_;  // the last refusal logged
 
   absl::Mutex mutex_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;

@@ -13,7 +13,7 @@ const std::vector<MetricDescriptor>& Pm2Metrics() {
   static const auto& rows = *new std::vector<MetricDescriptor>{
       {"pm2_up", "", G, D, "1 when the user's PM2 daemon answers."},
       {"pm2_daemon_stopped_by_hand", "", G, D, "1 when the daemon was told to end before it went."},
-      {"pm2_reader_events_dropped_total", "", C, K, "Events that the reader had no room for."},
+      {"pm2_reader_events_dropped_total", "", C, K, "Events of PM2 that were too many to be passed on."},
       {"pm2_app_online", "", G, D, "1 when the app is online or launching, and has a process."},
       {"pm2_app_unplanned_exits_total", "", C, D, "Exits that nobody asked for, since the agent's start."},
       {"pm2_app_unplanned_exits_5m", "", G, D,

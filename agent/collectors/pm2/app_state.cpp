@@ -87,6 +87,7 @@ void TakeOnline(AppState& state) {
   state.given_up = false;
   state.stopping = false;
   state.app.set_pid(0);  // the new one comes with the next list
+  state.app.set_status("launching");
   EndWait(state);
 }
 
@@ -220,9 +221,8 @@ void Pm2State::TakeEvent(const v1::Pm2Event& event, Micros now, std::vector<AppC
     tell("pm2.restart", absl::StrCat(event.event(), " by hand"));
   }
   // A manual event only says that somebody acted; its status is what it was when the note was taken.
-  if (!event.status().empty() && !event.manually()) {
-    state.app.set_status(event.event() == "online" ? "launching" : event.status());
-  }
+  if (!event.status().empty() && !event.manually() && event.event() != "online")
+    state.app.set_status(event.status());
 }
 
 }  // namespace quell::agent

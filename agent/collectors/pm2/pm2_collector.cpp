@@ -151,7 +151,20 @@ void Pm2Collector::Take(const std::string& name, User& user, const v1::ReaderFra
   for (const AppChange& change : user.state.Take(frame, now)) Push(name, user, change, now);
 }
 
+bool Pm2Collector::MayPush(User& user, Micros now) {
+  const double gained = static_cast<double>(now - user.budget_at) / kSecond * kEventsPerSecond;
+  user.budget = std::min(kEventBurst, user.budget + gained);
+  user.budget_at = now;
+  if (user.budget < 1) return false;
+  user.budget -= 1;
+  return true;
+}
+
 void Pm2Collector::Push(const std::string& name, User& user, const AppChange& change, Micros now) {
+  if (!MayPush(user, now)) {
+    ++user.withheld;
+    return;
+  }
   v1::Event event;
   event.set_kind(change.kind);
   event.set_text(change.text);
@@ -207,7 +220,8 @@ void Pm2Collector::PutUser(const std::string& name, User& user, Micros now) {
   if (!user.state.known()) return;
   table_.Put("pm2_up", {{"user", name}}, user.state.up() ? 1 : 0);
   table_.Put("pm2_daemon_stopped_by_hand", {{"user", name}}, user.state.stopped_by_hand() ? 1 : 0);
-  table_.Put("pm2_reader_events_dropped_total", {{"user", name}}, static_cast<double>(user.dropped));
+  table_.Put("pm2_reader_events_dropped_total", {{"user", name}},
+             static_cast<double>(user.dropped + user.withheld));
   user.processes.Begin();
   for (const auto& [pm_id, state] : user.state.apps()) {
     const v1::Pm2App& app = state.app;

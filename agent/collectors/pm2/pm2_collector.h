@@ -28,6 +28,10 @@ class Pm2Collector final : public Collector {
  public:
   static constexpr Micros kReaderGrace = 10 * kSecond;  // for a reader to come, or come back
   static constexpr Micros kSilence = 45 * kSecond;      // a reader tells something each 15 s
+  // Events pushed per user: a burst, and then so many a second. More are counted, not pushed: apps that do
+  // nothing but crash are told by their series all the same.
+  static constexpr double kEventBurst = 300;
+  static constexpr double kEventsPerSecond = 20;
 
   // `users` are those a reader is expected for.
   Pm2Collector(std::string root, std::vector<std::string> users, Micros every, Clock& clock,
@@ -51,7 +55,10 @@ class Pm2Collector final : public Collector {
     bool blind = false;                   // its series have ended
     Pm2State state;
     Processes processes;
-    uint64_t dropped = 0;  // events that readers dropped
+    uint64_t dropped = 0;   // events that readers dropped
+    uint64_t withheld = 0;  // events over the budget
+    double budget = kEventBurst;
+    Micros budget_at = 0;  // monotonic; when `budget` was right
     explicit User(std::string root) : processes(std::move(root)) {}
   };
 
@@ -59,6 +66,8 @@ class Pm2Collector final : public Collector {
   void Serve(const std::string& name, User& user, Micros now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Take(const std::string& name, User& user, const v1::ReaderFrame& frame, Micros now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Whether one more event may be pushed now; takes it from the budget.
+  static bool MayPush(User& user, Micros now);
   void Push(const std::string& name, User& user, const AppChange& change, Micros now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PutUser(const std::string& name, User& user, Micros now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

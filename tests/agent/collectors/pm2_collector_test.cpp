@@ -142,6 +142,26 @@ TEST_F(Pm2CollectorTest, AnExitIsPushedWithWhatItChanges) {
   EXPECT_EQ(Collect().at(std::string("pm2_app_given_up") + kApp), 1);
 }
 
+// X07_: one user's apps (or a reader that lies) can't fill the spool.
+TEST_F(Pm2CollectorTest, X07_EventsHaveABudget) {
+  Send(ListFrame());
+  ASSERT_TRUE(CollectUntil(R"(pm2_up{user="deploy"})", 1));
+  for (int i = 0; i < 20; ++i) {
+    v1::ReaderFrame frame;
+    frame.set_daemon_up(true);
+    for (int k = 0; k < 50; ++k) {
+      v1::Pm2Event* event = frame.add_events();
+      event->set_event("online");
+      event->set_app("web");
+      event->set_pm_id(4);
+    }
+    Send(frame);
+  }
+  ASSERT_TRUE(CollectUntil(R"(pm2_reader_events_dropped_total{user="deploy"})", 700));
+  EXPECT_EQ(sink_.EventsOf("pm2.online"), 300);
+  EXPECT_EQ(Collect().at(std::string("pm2_app_online") + kApp), 1);
+}
+
 TEST_F(Pm2CollectorTest, AVanishedProcessIsWithoutProcess) {
   const test::TempDir dir;
   Pm2Collector collector(dir.path(), {"deploy"}, kSecond, clock_, sink_);

@@ -38,7 +38,7 @@ TEST(AmpTest, RequestsAreTheseBytes) {
       EncodeRequest(ListJson(), 2),
       std::string("\x12\x00\x00\x00\x37j:{\"type\":\"call\",\"method\":\"getMonitorData\",\"args\":[{}]}"
                   "\x00\x00\x00\x03j:2",
-                        67));
+                  67));
   EXPECT_EQ(EncodeRequest(VersionJson(), 12),
             std::string("\x12\x00\x00\x00\x33j:{\"type\":\"call\",\"method\":\"getVersion\",\"args\":[{}]}"
                         "\x00\x00\x00\x04j:12",

@@ -67,6 +67,24 @@ TEST(RealDaemonTest, ListsRestartsAndKeepsConfigurationAndEnvironment) {
   EXPECT_EQ((*client)->Version().value(), "7.0.4");
 }
 
+// An app's owner chooses its name: it is carried as it is, and never becomes part of a request.
+TEST(RealDaemonTest, X15_NamesAreOpaque) {
+  const test::TempDir dir;
+  const std::vector<std::string> names = {"; id", "$(id)", "a\"}],\"x\":[{\"", "'\\\n", "]:7] exited"};
+  std::vector<test::Pm2App> apps;
+  for (const std::string& name : names) apps.push_back({.name = name, .source = kIdle});
+  const auto daemon = Pm2Daemon::Start(dir.path(), apps);
+  ASSERT_TRUE(daemon.ok()) << daemon.status();
+  auto client = Pm2Client::Connect((*daemon)->home(), getuid(), 5 * kSecond, RealClock());
+  ASSERT_TRUE(client.ok()) << client.status();
+  for (const std::string& name : names) {
+    const v1::Pm2App before = Find(**client, name);
+    EXPECT_EQ(before.status(), "online") << name;
+    ASSERT_TRUE((*client)->Restart(before.pm_id(), RestartDeadline()).ok()) << name;
+    EXPECT_NE(Find(**client, name).pid(), before.pid()) << name;
+  }
+}
+
 TEST(RealDaemonTest, AStoppedAppIsStartedAndSpawnFailuresAreSeen) {
   const test::TempDir dir;
   const auto daemon = Pm2Daemon::Start(dir.path(), {{.name = "web", .source = kIdle}});
@@ -99,7 +117,7 @@ auto Lists(std::string name, std::string status) {
   };
 }
 
-TEST(ReaderTest, TellsOfAnExitWithItsSignalAndSendsNoSecret) {
+TEST(ReaderTest, X17_TellsOfAnExitWithItsSignalAndSendsNoSecret) {
   const test::TempDir dir;
   const auto daemon = Pm2Daemon::Start(
       dir.path(),
