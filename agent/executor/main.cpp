@@ -74,10 +74,11 @@ absl::StatusOr<UniqueFd> LockState(const std::string& directory) {
   }
   struct stat st {};
   if (lstat(directory.c_str(), &st) != 0) return ErrnoStatus(errno, absl::StrCat("looking at ", directory));
-  const bool ours = S_ISDIR(st.st_mode) && st.st_uid == geteuid() && (st.st_mode & 077) == 0;
-  if (!ours) {
-    return absl::PermissionDeniedError(
-        absl::StrCat(directory, " is not a directory of this user's alone (mode 0700)"));
+  if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid()) {
+    return absl::PermissionDeniedError(absl::StrCat(directory, " is not a directory of this user's own"));
+  }
+  if ((st.st_mode & 077) != 0 && chmod(directory.c_str(), 0700) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("closing ", directory, " to others"));
   }
   const std::string path = absl::StrCat(directory, "/lock");
   UniqueFd lock(open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600));

@@ -113,6 +113,7 @@ make_directories() {
   chmod 755 "$place" "$place"/{bin,log,run,executor}
   chown -R "$user_controller:" "$place/controller"
   chown -R "$user_agent:" "$place/agent"
+  chown root: "$place/agent" # agent.yaml lies in it, which the executor takes from nobody but root
   chown root: "$place/run" "$place/run/executor" "$place/executor"
   chown "$user_controller:" "$place/run/controller"
   chmod 755 "$place/run" "$place/run/executor"
@@ -132,7 +133,7 @@ place_keys() {
 
 write_controller_files() {
   local demo=${1:-} monitoring=30m receivers="" mode=ask
-  cp "$root"/deploy/rules/*.yml "$place/controller/rules.d/"
+  cp "$root"/deploy/rules/*.y*ml "$place/controller/rules.d/"
   if [ "$demo" = demo ]; then
     monitoring=20s mode=automatic
     receivers="receivers:
@@ -143,7 +144,7 @@ routes: [{to: [hook]}]"
   fi
   # The default policies propose and wait for a person; the demo lets them act.
   local policy
-  for policy in "$root"/deploy/policies/*.yaml; do
+  for policy in "$root"/deploy/policies/*.y*ml; do
     sed "s/^  mode: ask$/  mode: $mode/" "$policy" > "$place/controller/policies.d/${policy##*/}"
   done
   cat > "$place/controller/controller.yaml" <<EOF
