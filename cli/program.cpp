@@ -36,9 +36,7 @@ class Verbs {
   Verbs(CLI::App& app, Words& words, Verb& chosen) : app_(app), words_(words), chosen_(chosen) {}
   CLI::App* Add(CLI::App& parent, const std::string& name, const std::string& help, Verb verb) {
     CLI::App* sub = parent.add_subcommand(name, help);
-    sub->add_option("-o,--output", words_.common.output, "table, wide, json or yaml")
-        ->check(CLI::IsMember({"table", "wide", "json", "yaml"}));
-    sub->add_option("--socket", words_.common.socket, "the controller's socket");
+    AddCommon(*sub);
     // Of a verb that has verbs of its own, the inner one is the one that was meant.
     sub->callback([this, verb = std::move(verb)] {
       if (!chosen_) chosen_ = verb;
@@ -47,6 +45,12 @@ class Verbs {
   }
   CLI::App* Add(const std::string& name, const std::string& help, Verb verb) {
     return Add(app_, name, help, std::move(verb));
+  }
+  // Before the verb or behind it: both are understood.
+  void AddCommon(CLI::App& app) {
+    app.add_option("-o,--output", words_.common.output, "table, wide, json or yaml")
+        ->check(CLI::IsMember({"table", "wide", "json", "yaml"}));
+    app.add_option("--socket", words_.common.socket, "the controller's socket");
   }
 
  private:
@@ -338,6 +342,7 @@ int RunProgram(const std::vector<std::string>& args, const Surroundings& around,
   CLI::App app("quell: what is wrong with the fleet, and what was done about it", "quell");
   app.require_subcommand(1);
   Verbs verbs(app, words, chosen);
+  verbs.AddCommon(app);
   AddReading(verbs, words);
   AddIncidentWork(verbs, words);
   AddRun(verbs, words);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/base/disk.h"
 #include "common/base/ids.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
@@ -71,8 +72,9 @@ void Controller::Stop() {
   web_.reset();
   if (ingest_ != nullptr) ingest_->Stop();
   if (shards_ != nullptr) shards_->Stop();
-  if (loop_ != nullptr) loop_->Stop();
+  // Before the engine: what an attempt came to is still written down.
   if (outbox_ != nullptr) outbox_->Stop();
+  if (loop_ != nullptr) loop_->Stop();
 }
 
 absl::Status Controller::LoadKeys() {

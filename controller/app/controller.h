@@ -26,7 +26,7 @@
 
 namespace quell::app {
 
-class Controller final : private Rim {
+class Controller final : public Rim {
  public:
   Controller(Loaded loaded, Clock& clock);
   ~Controller() override;

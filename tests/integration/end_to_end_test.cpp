@@ -1,0 +1,145 @@
+// The whole path of a sample with the real programs, a real PM2 and real receivers: what the product is for,
+// and of "what must never happen" that which real parts can show.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "absl/strings/str_cat.h"
+#include "tests/integration/scene.h"
+#include "tests/support/wait.h"
+
+namespace quell::test {
+namespace {
+
+TEST(EndToEnd, AHungAppIsRestartedOnceVerifiedAndResolvedAndNobodyIsWoken) {
+  HungAppScene scene;
+  World& world = scene.world();
+  const pid_t before = world.pm2().AppPid("portal");
+  scene.Hang();
+  ASSERT_TRUE(world.WaitForStatus("resolved", 90 * kSecond));
+  const Json incident = world.Incident();
+  ASSERT_EQ(incident["commands"].size(), 1u) << incident.dump(1);
+  const std::vector<Json> commands = world.Items("commands");
+  ASSERT_EQ(commands.size(), 1u);
+  EXPECT_EQ(commands[0]["action"], "pm2.restart");
+  EXPECT_EQ(commands[0]["state"], "succeeded");
+  EXPECT_EQ(commands[0]["verification"]["state"], "verified");
+  EXPECT_NE(world.pm2().AppPid("portal"), before);
+  EXPECT_EQ(world.pm2().AppRestarts("portal"), 1);
+  EXPECT_TRUE(world.hook().WaitForRequests(2));  // declared, resolved
+  EXPECT_TRUE(world.mail().messages().empty());
+  for (const char* time : {"started_at", "detected_at", "declared_at", "mitigated_at", "resolved_at"}) {
+    EXPECT_TRUE(incident[time].is_string()) << time;
+  }
+  const Json command = world.Quell({"describe", "command", "last.1"});
+  const Json described = command.is_null()
+                             ? world.Quell({"describe", "command", commands[0]["id"].get<std::string>()})
+                             : command;
+  EXPECT_FALSE(described["evidence"].empty()) << described.dump(1);
+  std::string output;
+  EXPECT_EQ(world.QuellExit({"audit", "verify"}, &output), 0) << output;
+  EXPECT_EQ(world.QuellExit({"explain", "last"}, &output), 0) << output;
+}
+
+TEST(EndToEnd, Never1ACrashThatPm2HealsIsAnEventAndNothingElse) {
+  HungAppScene scene;
+  World& world = scene.world();
+  scene.Crash();
+  ASSERT_TRUE(world.WaitForEvent("pm2.exit"));
+  ASSERT_TRUE(world.WaitForEvent("pm2.online"));
+  ASSERT_TRUE(WaitFor([&] { return scene.Answers(); }));
+  // A further exit is seen: the rules have looked at the first one by then.
+  scene.Crash();
+  ASSERT_TRUE(WaitFor([&] {
+    int exits = 0;
+    for (const Json& event : world.Items("events")) exits += event["kind"] == "pm2.exit";
+    return exits >= 2;
+  }));
+  EXPECT_TRUE(world.Items("incidents").empty());
+  EXPECT_TRUE(world.Items("commands").empty());
+  EXPECT_TRUE(world.hook().requests().empty());
+}
+
+TEST(EndToEnd, Never2AnAppThatAPersonStoppedStaysStopped) {
+  HungAppScene scene;
+  World& world = scene.world();
+  ASSERT_TRUE(world.pm2().Command({"stop", "portal"}).ok());
+  ASSERT_TRUE(world.WaitForEvent("pm2.exit"));
+  ASSERT_TRUE(WaitFor(
+      [&] {
+        const Json seen = world.Quell({"query", "pm2_app_stopped_by_hand == 1"});
+        return seen.is_object() && !seen["result"].empty();
+      },
+      40 * kSecond));
+  EXPECT_EQ(world.pm2().AppStatus("portal"), "stopped");
+  EXPECT_TRUE(world.Items("incidents").empty());
+  EXPECT_TRUE(world.Items("commands").empty());
+}
+
+TEST(EndToEnd, WhatTheHostDoesNotSanctionIsRefusedThereAndAPersonIsCalled) {
+  SceneOptions options;
+  options.sanctioned = false;
+  HungAppScene scene(options);
+  World& world = scene.world();
+  const pid_t before = world.pm2().AppPid("portal");
+  scene.Hang();
+  ASSERT_TRUE(world.mail().WaitForMessages(1, 90 * kSecond));
+  const std::vector<Json> commands = world.Items("commands");
+  ASSERT_EQ(commands.size(), 1u);
+  EXPECT_TRUE(commands[0]["state"] == "refused" || commands[0]["state"] == "withheld") << commands[0].dump();
+  EXPECT_EQ(world.pm2().AppPid("portal"), before);
+}
+
+TEST(EndToEnd, AskWaitsForAPersonAndApproveLetsItHappen) {
+  SceneOptions options;
+  options.mode = "ask";
+  HungAppScene scene(options);
+  World& world = scene.world();
+  scene.Hang();
+  ASSERT_TRUE(WaitFor(
+      [&] {
+        const std::vector<Json> commands = world.Items("commands");
+        return !commands.empty() && commands[0]["state"] == "awaiting_approval";
+      },
+      60 * kSecond));
+  EXPECT_EQ(world.pm2().AppRestarts("portal"), 0);
+  std::string output, error;
+  const std::string number = absl::StrCat(world.Items("incidents")[0]["number"].get<int>(), ".1");
+  ASSERT_EQ(world.QuellExit({"approve", number}, &output, &error), 0) << output << error;
+  ASSERT_TRUE(world.WaitForStatus("resolved", 90 * kSecond));
+  EXPECT_EQ(world.pm2().AppRestarts("portal"), 1);
+}
+
+TEST(EndToEnd, AHoldStopsAutomationAndIsSaid) {
+  HungAppScene scene;
+  World& world = scene.world();
+  ASSERT_EQ(world.QuellExit({"hold", "--all", "--for", "1h", "--why", "drill"}), 0);
+  scene.Hang();
+  ASSERT_TRUE(WaitFor([&] { return !world.Items("incidents").empty(); }, 60 * kSecond));
+  std::string output;
+  ASSERT_TRUE(WaitFor([&] {
+    world.QuellExit({"explain", "last"}, &output);
+    return output.find("hold") != std::string::npos;
+  })) << output;
+  EXPECT_EQ(world.pm2().AppRestarts("portal"), 0);
+}
+
+TEST(EndToEnd, APersonRunsAnActionAndSeesItEnd) {
+  HungAppScene scene;
+  World& world = scene.world();
+  const pid_t before = world.pm2().AppPid("portal");
+  std::string output, error;
+  EXPECT_EQ(
+      world.QuellExit({"run", "pm2.restart", "--host", "web-1", "--user", world.user(), "--app", "portal"},
+                      &output, &error),
+      0)
+      << output << error;
+  EXPECT_NE(world.pm2().AppPid("portal"), before);
+  EXPECT_EQ(
+      world.QuellExit({"run", "pm2.restart", "--host", "web-1", "--user", world.user(), "--app", "nobody"},
+                      &output, &error),
+      5)
+      << output << error;
+}
+
+}  // namespace
+}  // namespace quell::test

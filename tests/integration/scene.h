@@ -1,0 +1,35 @@
+// HungAppScene: a World with one app, `portal`, that can be made to hang or crash, a probe that is about it,
+// and a policy that restarts it. Fast: the rule fires after 2 s.
+#pragma once
+#include <string>
+
+#include "tests/integration/world.h"
+
+namespace quell::test {
+
+struct SceneOptions {
+  std::string mode = "automatic";
+  bool sanctioned = true;
+  bool autorestart = true;
+  std::string page = "{unless_verified_in: 90s}";
+  std::string deadlines = "{}";
+  std::string audience = "{P0: [oncall], P1: [oncall], P2: [oncall]}";
+  std::string receivers;
+};
+
+class HungAppScene {
+ public:
+  explicit HungAppScene(const SceneOptions& options = SceneOptions());
+  World& world() { return *world_; }
+  void Hang();
+  void Crash();
+  bool Answers();  // whether the app answers over HTTP
+
+ private:
+  static WorldOptions Options(const SceneOptions& options, const std::string& control, uint16_t port);
+  TempDir control_;
+  uint16_t port_;
+  std::unique_ptr<World> world_;
+};
+
+}  // namespace quell::test

@@ -1,0 +1,257 @@
+#include "tests/integration/world.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <pwd.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "common/base/clock.h"
+#include "common/base/process.h"
+#include "common/base/status.h"
+#include "common/security/pki.h"
+#include "tests/support/wait.h"
+
+namespace quell::test {
+namespace {
+
+constexpr char kHost[] = "web-1";
+
+std::string Program(const std::string& name) { return absl::StrCat(QUELL_BINARY_DIR, "/bin/", name); }
+
+}  // namespace
+
+World::World(WorldOptions options) : options_(std::move(options)) {
+  user_ = getpwuid(getuid())->pw_name;
+  agents_port_ = FreePort();
+  web_port_ = FreePort();
+  if (!options_.apps.empty()) {
+    auto pm2 = Pm2Daemon::Start(dir_.MakeDirectory("pm2"), options_.apps);
+    Require(pm2.ok(), absl::StrCat("PM2: ", pm2.status().ToString()));
+    pm2_ = *std::move(pm2);
+  }
+  MakeKeys();
+  WriteFiles();
+}
+
+World::~World() {
+  for (const char* program : {"agent", "executor", "controller"}) {
+    if (Running(program)) Kill(program);
+  }
+  if (testing::Test::HasFailure()) {
+    for (const char* program : {"controller", "executor", "agent"}) {
+      printf("---- %s\n%s\n", program, Log(program).c_str());
+    }
+  }
+}
+
+void World::MakeKeys() {
+  security::PkiOptions pki;
+  pki.directory = dir_.Path("pki");
+  pki.addresses = {"127.0.0.1"};
+  pki.agents = {kHost};
+  pki.now = RealClock().Wall();
+  auto made = security::InitPki(pki);
+  Require(made.ok(), made.status().ToString());
+}
+
+void World::WriteFiles() {
+  dir_.Write("controller/rules.d/rules.yml", options_.rules);
+  dir_.Write("controller/policies.d/policies.yaml", options_.policies);
+  dir_.Write("controller/controller.yaml",
+             absl::StrCat(
+                 "listen: {agents: \"127.0.0.1:", agents_port_, "\", web: \"127.0.0.1:", web_port_, "\"}\n",
+                 "socket: ", dir_.Path("operator.sock"), "\nstore: {sqlite: ", dir_.Path("controller/log.db"),
+                 "}\npki: {directory: ", dir_.Path("pki/controller"), "}\nmonitoring: ", options_.monitoring,
+                 "\ndeadlines: ", options_.deadlines, "\nreceivers:\n  oncall: {type: email, smtp: \"",
+                 mail_.Address(), "\", from: quell@localhost, to: oncall@localhost, tls: off, wakes: true}\n",
+                 "  hook: {type: webhook, url: \"", hook_.Url("/hook"), "\"}\n", options_.receivers,
+                 "audience: ", options_.audience, "\nroutes: [{to: [hook]}]\n"));
+  const std::string users =
+      pm2_ == nullptr ? ""
+                      : absl::StrCat("  pm2: {users: [{user: ", user_, ", home: ", pm2_->home(), "}]}\n");
+  const std::string keys = dir_.Path(absl::StrCat("pki/agent-", kHost));
+  dir_.Write("agent.yaml", absl::StrCat("controller: {addresses: [\"127.0.0.1:", agents_port_,
+                                        "\"]}\nstate: ", dir_.Path("agent"), "\ntls: {key: ", keys,
+                                        "/agent.key, certificate: ", keys, "/agent.crt, trust_bundle: ", keys,
+                                        "/trust.bundle, root_pin: ", keys, "/root.pin}\nexecutor: {socket: ",
+                                        dir_.Path("executor.sock"), "}\ncollectors:\n  host: {every: 1s}\n",
+                                        users, "  probes: ", options_.probes, "\n"));
+  dir_.Write("sanctions/sanctions.yaml", options_.sanctions);
+}
+
+void World::Start(const std::string& program, const std::vector<std::string>& words) {
+  Require(!Running(program), absl::StrCat(program, " runs already"));
+  std::vector<char*> argv;
+  std::vector<std::string> all = words;
+  for (std::string& word : all) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  const std::string log = dir_.Path(program + ".log");
+  const pid_t parent = getpid();
+  const pid_t pid = fork();
+  Require(pid >= 0, "fork failed");
+  if (pid == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(127);
+    const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    dup2(out, 1);
+    dup2(out, 2);
+    execv(argv[0], argv.data());
+    _exit(127);
+  }
+  pids_[program] = pid;
+}
+
+void World::StartController() {
+  Start("controller",
+        {Program("quell-controller"), "run", "--config", dir_.Path("controller/controller.yaml")});
+  EXPECT_TRUE(WaitFor([this] { return QuellExit({"version"}) == 0; }, 60 * kSecond)) << Log("controller");
+}
+
+void World::StartExecutor() {
+  const std::string keys = dir_.Path(absl::StrCat("pki/agent-", kHost));
+  unlink(dir_.Path("executor.sock").c_str());
+  Start("executor", {Program("quell-executor"),
+                     "--state",
+                     dir_.Path("executor"),
+                     "--socket",
+                     dir_.Path("executor.sock"),
+                     "--agent-uid",
+                     absl::StrCat(getuid()),
+                     "--sanctions",
+                     dir_.Path("sanctions/sanctions.yaml"),
+                     "--hold-file",
+                     dir_.Path("sanctions/hold"),
+                     "--trust-bundle",
+                     keys + "/trust.bundle",
+                     "--root-pin",
+                     keys + "/root.pin",
+                     "--host-id",
+                     keys + "/host-id",
+                     "--agent-config",
+                     dir_.Path("agent.yaml"),
+                     "--worker",
+                     Program("quell-worker"),
+                     "--reader",
+                     Program("quell-pm2-reader")});
+  EXPECT_TRUE(WaitFor([this] { return access(dir_.Path("executor.sock").c_str(), F_OK) == 0; }));
+}
+
+void World::StartAgent() { Start("agent", {Program("quell-agent"), "--config", dir_.Path("agent.yaml")}); }
+
+void World::StartAll() {
+  StartController();
+  StartExecutor();
+  StartAgent();
+  WaitUntilSeen();
+}
+
+void World::WaitUntilSeen() {
+  EXPECT_TRUE(WaitFor(
+      [this] {
+        for (const Json& host : Items("hosts")) {
+          if (host.value("liveness", "") != "connected") return false;
+        }
+        return !Items("hosts").empty() && Items("apps").size() >= options_.apps.size();
+      },
+      60 * kSecond));
+}
+
+bool World::Running(const std::string& program) {
+  auto found = pids_.find(program);
+  if (found == pids_.end()) return false;
+  if (waitpid(found->second, nullptr, WNOHANG) == 0) return true;
+  pids_.erase(found);
+  return false;
+}
+
+void World::Kill(const std::string& program) {
+  const pid_t pid = pids_.at(program);
+  kill(pid, SIGKILL);
+  waitpid(pid, nullptr, 0);
+  pids_.erase(program);
+}
+
+int World::Stop(const std::string& program) {
+  const pid_t pid = pids_.at(program);
+  kill(pid, SIGTERM);
+  int status = 0;
+  waitpid(pid, &status, 0);
+  pids_.erase(program);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int World::QuellExit(std::vector<std::string> words, std::string* output, std::string* error) {
+  SpawnOptions options;
+  options.program = Program("quell");
+  options.argv = {"quell", "--socket", dir_.Path("operator.sock")};
+  options.argv.insert(options.argv.end(), words.begin(), words.end());
+  options.memory_limit = 0;
+  options.deadline = kMinute;
+  auto child = RealProcess().Start(options);
+  Require(child.ok(), child.status().ToString());
+  ExitStatus exit = (*child)->Wait();
+  if (output != nullptr) *output = exit.output;
+  if (error != nullptr) *error = exit.error_output;
+  return exit.signal != 0 ? 128 + exit.signal : exit.code;
+}
+
+Json World::Quell(std::vector<std::string> words) {
+  words.insert(words.end(), {"-o", "json"});
+  std::string output;
+  if (QuellExit(words, &output) != 0) return nullptr;
+  return Json::parse(output, nullptr, false);
+}
+
+std::vector<Json> World::Items(const std::string& kind) {
+  const Json listed = Quell({"get", kind, "--all"});
+  if (!listed.is_object() || !listed.contains("items")) return {};
+  return listed["items"].get<std::vector<Json>>();
+}
+
+Json World::Incident() {
+  const std::vector<Json> all = Items("incidents");
+  if (all.empty()) return nullptr;
+  EXPECT_EQ(all.size(), 1u) << "one incident was expected";
+  return Quell({"describe", "incident", all[0].value("id", "")});
+}
+
+bool World::WaitForStatus(const std::string& status, Micros deadline) {
+  return WaitFor(
+      [&] {
+        const std::vector<Json> all = Items("incidents");
+        return !all.empty() && all[0].value("status", "") == status;
+      },
+      deadline);
+}
+
+bool World::WaitForEvent(const std::string& kind, Micros deadline) {
+  return WaitFor(
+      [&] {
+        for (const Json& event : Items("events")) {
+          if (event.value("kind", "") == kind) return true;
+        }
+        return false;
+      },
+      deadline);
+}
+
+std::string World::Metric(const std::string& name) {
+  SpawnOptions options;
+  options.program = "/usr/bin/curl";
+  options.argv = {"curl", "-s", absl::StrCat("http://127.0.0.1:", web_port_, "/metrics")};
+  options.memory_limit = 0;
+  auto child = RealProcess().Start(options);
+  if (!child.ok()) return "";
+  for (const absl::string_view line : absl::StrSplit((*child)->Wait().output, '\n')) {
+    if (absl::StartsWith(line, absl::StrCat(name, " "))) return std::string(line.substr(name.size() + 1));
+  }
+  return "";
+}
+
+}  // namespace quell::test

@@ -1,0 +1,84 @@
+// World: a whole quell on this machine, of the real programs: controller, executor, agent and, where wanted,
+// a PM2 with apps, a mail and a webhook receiver. Everything lies in a directory of its own, under this
+// process's user, on free ports. One thread.
+#pragma once
+#include <sys/types.h>
+
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "tests/support/files.h"
+#include "tests/support/http_receiver.h"
+#include "tests/support/pm2_daemon.h"
+#include "tests/support/smtp_receiver.h"
+
+namespace quell::test {
+
+using Json = nlohmann::json;
+
+struct WorldOptions {
+  std::vector<Pm2App> apps;
+  std::string rules;     // a rule file
+  std::string policies;  // a file of policies.d
+  std::string sanctions = "[]";
+  std::string probes = "[]";  // agent.yaml's collectors.probes
+  std::string monitoring = "2s";
+  std::string deadlines = "{}";
+  std::string audience = "{P0: [oncall], P1: [oncall], P2: [oncall]}";
+  std::string receivers;  // further ones: lines with two spaces in front
+};
+
+class World {
+ public:
+  explicit World(WorldOptions options);
+  ~World();
+  // The programs, each ready when it returns. Starting what runs is an error.
+  void StartAll();
+  void StartController();
+  void StartExecutor();
+  void StartAgent();
+  // SIGKILL, and reaped.
+  void Kill(const std::string& program);
+  // SIGTERM; its exit code.
+  int Stop(const std::string& program);
+  bool Running(const std::string& program);
+
+  // The command line: its output as JSON; null when it failed.
+  Json Quell(std::vector<std::string> words);
+  int QuellExit(std::vector<std::string> words, std::string* output = nullptr, std::string* error = nullptr);
+  std::vector<Json> Items(const std::string& kind);  // `quell get KIND --all`
+  Json Incident();                                   // the only one, described; null when there is none
+  bool WaitForStatus(const std::string& status, Micros deadline = 60 * kSecond);
+  bool WaitForEvent(const std::string& kind, Micros deadline = 30 * kSecond);
+  // Until the controller sees the host connected and its apps.
+  void WaitUntilSeen();
+  std::string Metric(const std::string& name);  // from /metrics; "" when absent
+
+  Pm2Daemon& pm2() { return *pm2_; }
+  HttpReceiver& hook() { return hook_; }
+  SmtpReceiver& mail() { return mail_; }
+  const TempDir& dir() const { return dir_; }
+  const std::string& user() const { return user_; }
+  std::string Log(const std::string& program) { return ReadFile(dir_.Path(program + ".log")); }
+
+ private:
+  void MakeKeys();
+  void WriteFiles();
+  void Start(const std::string& program, const std::vector<std::string>& words);
+
+  const WorldOptions options_;
+  TempDir dir_;
+  HttpReceiver hook_;
+  SmtpReceiver mail_;
+  std::unique_ptr<Pm2Daemon> pm2_;
+  std::string user_;
+  uint16_t agents_port_ = 0;
+  uint16_t web_port_ = 0;
+  std::map<std::string, pid_t> pids_;
+};
+
+}  // namespace quell::test
