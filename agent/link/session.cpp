@@ -62,6 +62,7 @@ void LinkSession::FillHeartbeat(Times now, v1::Heartbeat* heartbeat) {
     heartbeat->set_sanctions_sha256(status->sanctions_sha256());
     heartbeat->set_sanctions_error(status->sanctions_error());
     heartbeat->set_held(status->held());
+    *heartbeat->mutable_actions() = status->actions();
   }
   const Spool::Counts counts = spool_.counts();
   heartbeat->set_samples_dropped(counts.samples_dropped);

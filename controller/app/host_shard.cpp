@@ -4,10 +4,15 @@
 #include <iterator>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "controller/series/matcher.h"
+
 namespace quell::app {
 namespace {
 
 constexpr Micros kCheckEvery = kSecond;
+constexpr Micros kAppsEvery = 5 * kSecond;
+constexpr Micros kAppsRecent = 5 * kMinute;
 
 rules::HostInfo InfoOf(const std::string& id, const std::string& name, Labels labels) {
   return rules::HostInfo{.id = id, .name = name, .labels = std::move(labels)};
@@ -126,7 +131,29 @@ void HostShard::Tick(Micros now) {
     }
     Add(std::move(edges));
   }
+  if (now >= apps_due_) {
+    apps_due_ = now + kAppsEvery;
+    LookAtApps(now);
+  }
   if (const Micros due = rules_.NextDue(); due != 0 && due <= now) rules_.Tick(now);
+}
+
+// Which apps a host has is read off the series that each app has.
+void HostShard::LookAtApps(Micros now) {
+  std::map<std::string, std::set<std::string>, std::less<>> apps;  // by host name
+  rules_.source().Select({series::Matcher::Equal(kMetricName, "pm2_app_pid")}, now - kAppsRecent, now,
+                         series::Read::kNewest, [&](const Labels& labels, std::span<const Sample> samples) {
+                           if (!samples.empty() && !IsStale(samples.back().value)) {
+                             apps[std::string(labels.Get("instance"))].insert(absl::StrCat(
+                                 std::string(labels.Get("user")), "/", std::string(labels.Get("app"))));
+                           }
+                           return true;
+                         });
+  for (const auto& [id, host] : liveness_.hosts()) {
+    auto found = apps.find(host.name());
+    if (found == apps.end()) continue;
+    Add(liveness_.OnApps(id, std::vector<std::string>(found->second.begin(), found->second.end())));
+  }
 }
 
 Micros HostShard::NextDue() const {

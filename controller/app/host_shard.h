@@ -49,6 +49,7 @@ class HostShard {
     std::map<uint64_t, std::vector<uint32_t>> handles;  // by SeriesTable::key, of the newest session alone
   };
   void Add(fleet::Liveness::Edges edges);
+  void LookAtApps(Micros now);
   const std::vector<uint32_t>& Handles(Session& session, const ingest::SeriesTable& table);
 
   rules::Shard rules_;
@@ -56,6 +57,7 @@ class HostShard {
   std::map<std::string, Session> sessions_;
   std::vector<v1::Payload> edges_;  // of hosts; those of rules wait in rules_
   Micros check_due_ = 1;
+  Micros apps_due_ = 1;
 };
 
 }  // namespace quell::app

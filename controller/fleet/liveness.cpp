@@ -114,6 +114,10 @@ Liveness::Edges Liveness::OnHeartbeat(const std::string& id, const v1::Heartbeat
   std::string changed;
   SetCapabilities(host, heartbeat.executor_connected(), heartbeat.sanctions_sha256(),
                   heartbeat.sanctions_error(), &changed);
+  if (heartbeat.executor_connected() && !SameList(host.actions(), heartbeat.actions())) {
+    Explain(&changed, "the actions changed");
+    *host.mutable_actions() = heartbeat.actions();
+  }
   if (heartbeat.executor_connected() && host.held() != heartbeat.held())
     Explain(&changed, heartbeat.held() ? "the host's stop file is there" : "the host's stop file is gone");
   if (heartbeat.executor_connected()) host.set_held(heartbeat.held());
@@ -135,6 +139,15 @@ Liveness::Edges Liveness::OnGoodbye(const std::string& id, const std::string& wh
   host.set_goodbye(why);
   SetLiveness(host, v1::GONE, now);
   return {Edge(v1::HostEdge::HOST_GOODBYE, host, absl::StrCat("it said goodbye: ", why))};
+}
+
+Liveness::Edges Liveness::OnApps(const std::string& id, const std::vector<std::string>& apps) {
+  auto found = hosts_.find(id);
+  if (found == hosts_.end() || apps.empty()) return {};
+  v1::Host& host = found->second;
+  if (std::equal(apps.begin(), apps.end(), host.apps().begin(), host.apps().end())) return {};
+  host.mutable_apps()->Assign(apps.begin(), apps.end());
+  return {Edge(v1::HostEdge::HOST_CAPABILITY, host, "its apps changed")};
 }
 
 void Liveness::OnDisconnect(const std::string& id, Micros now) {

@@ -38,6 +38,8 @@ class Liveness {
   Edges OnConnect(const v1::Host& identity, const v1::Hello& hello, const std::string& history, Micros now);
   Edges OnHeartbeat(const std::string& id, const v1::Heartbeat& heartbeat, Micros now);
   Edges OnGoodbye(const std::string& id, const std::string& why, Micros now);
+  // The PM2 apps seen there, "user/app" in order: what makes up a blast-radius group. None seen is no news.
+  Edges OnApps(const std::string& id, const std::vector<std::string>& apps);
   // The stream ended. Nothing follows but what Check finds later.
   void OnDisconnect(const std::string& id, Micros now);
   // The host was refused at the door (revoked, unknown): told once per hour and reason.
