@@ -37,16 +37,20 @@ remove_users() {
   done
 }
 
-# as USER COMMAND…: runs it as that user, with a clean environment.
-as() {
+# command_as USER COMMAND…: the words, in the array `words`, that run it as that user with a clean environment.
+command_as() {
   local user=$1
   shift
-  local clean=(env -i PATH=/usr/local/bin:/usr/bin:/bin HOME="$place/app" LANG=C.UTF-8)
+  words=(env -i PATH=/usr/local/bin:/usr/bin:/bin HOME="$place/app" LANG=C.UTF-8 "$@")
   if [ $as_root = yes ] && [ "$user" != root ]; then
-    setpriv --reuid "$user" --regid "$user" --init-groups "${clean[@]}" "$@"
-  else
-    "${clean[@]}" "$@"
+    words=(setpriv --reuid "$user" --regid "$user" --init-groups "${words[@]}")
   fi
+}
+
+as() {
+  local words
+  command_as "$@"
+  "${words[@]}"
 }
 
 # ---- building --------------------------------------------------------------------------------------------------------
@@ -203,8 +207,10 @@ start() {
   local name=$1 user=$2
   shift 2
   running "$name" && return
-  as "$user" setsid "$@" >> "$place/log/$name" 2>&1 < /dev/null &
-  local pid=$!
+  local words pid
+  command_as "$user" "$@"
+  (exec setsid "${words[@]}" >> "$place/log/$name" 2>&1 < /dev/null) &
+  pid=$!
   echo "$pid $(start_time $pid)" > "$place/run/$name.pid"
 }
 
