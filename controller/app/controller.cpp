@@ -42,8 +42,11 @@ absl::StatusOr<engine::State> Fold(const engine::Recovered& recovered) {
 
 }  // namespace
 
-Controller::Controller(Loaded loaded, Clock& clock)
-    : config_(std::move(loaded.config)), rules_(std::move(loaded.rules)), clock_(clock) {}
+Controller::Controller(Loaded loaded, Clock& clock, CommitHook hook)
+    : config_(std::move(loaded.config)),
+      rules_(std::move(loaded.rules)),
+      clock_(clock),
+      hook_(std::move(hook)) {}
 
 Controller::~Controller() { Stop(); }
 
@@ -54,7 +57,7 @@ absl::Status Controller::Start() {
   auto state = Fold(recovered_);
   QUELL_RETURN_IF_ERROR(state.status());
   started_at_ = clock_.Wall();
-  loop_ = std::make_unique<EngineLoop>(*store_, clock_, *std::move(state), *this);
+  loop_ = std::make_unique<EngineLoop>(*store_, clock_, *std::move(state), *this, hook_);
   MakeThreads();
   StartEngine();
   QUELL_RETURN_IF_ERROR(StartListeners());

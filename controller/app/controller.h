@@ -28,7 +28,7 @@ namespace quell::app {
 
 class Controller final : public Rim {
  public:
-  Controller(Loaded loaded, Clock& clock);
+  Controller(Loaded loaded, Clock& clock, CommitHook hook = {});
   ~Controller() override;
   absl::Status Start();
   void Stop();  // idempotent
@@ -67,6 +67,7 @@ class Controller final : public Rim {
   ControllerConfig config_;
   std::shared_ptr<const rules::RuleSet> rules_;  // shared by the shards
   Clock& clock_;
+  const CommitHook hook_;
   std::optional<security::SigningKey> command_key_;
   std::optional<security::SigningKey> log_key_;
   std::optional<security::TlsIdentity> identity_;

@@ -24,8 +24,12 @@ Overloaded(Ts...) -> Overloaded<Ts...>;
 
 }  // namespace
 
-EngineLoop::EngineLoop(engine::LogStore& store, Clock& clock, engine::State state, Rim& rim)
-    : store_(store), engine_clock_(clock, state.time), engine_(std::move(state)), rim_(rim) {}
+EngineLoop::EngineLoop(engine::LogStore& store, Clock& clock, engine::State state, Rim& rim, CommitHook hook)
+    : store_(store),
+      engine_clock_(clock, state.time),
+      engine_(std::move(state)),
+      rim_(rim),
+      hook_(std::move(hook)) {}
 
 EngineLoop::~EngineLoop() { Stop(); }
 
@@ -165,11 +169,14 @@ void EngineLoop::Commit(std::vector<Job> jobs) {
     move_all(job.group.blobs, group.blobs);
     move_all(job.group.rows, group.rows);
   }
+  const uint64_t number = commits_ + 1;
+  if (hook_) hook_("before", number, group);
   absl::StatusOr<engine::LogHead> head = store_.Commit(group);
   if (!head.ok())
     Fatal(absl::StrCat("the log could not be written, nothing after it may be trusted: ",
                        head.status().message()));
   ++commits_;
+  if (hook_) hook_("after", number, group);
   if (!group.records.empty()) rim_.HeadMoved(*head);
   for (Job& job : jobs) {
     for (auto& committed : job.committed) committed();
@@ -179,6 +186,7 @@ void EngineLoop::Commit(std::vector<Job> jobs) {
       LogError("a snapshot of the log could not be written (recovery will take longer): %s", saved.message());
     }
   }
+  if (hook_) hook_("effects", number, group);
 }
 
 void EngineLoop::Carry(const Effect& effect) {

@@ -6,8 +6,10 @@
 // be quick.
 #pragma once
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -35,9 +37,14 @@ class Rim {
   virtual void HeadMoved(const engine::LogHead& head) = 0;
 };
 
+// Told about each commit: "before" it, "after" it and before its effects, and when its "effects" have been
+// carried out. For tests that end the process there; without one, nothing is told.
+using CommitHook =
+    std::function<void(std::string_view step, uint64_t commit, const engine::CommitGroup& group)>;
+
 class EngineLoop {
  public:
-  EngineLoop(engine::LogStore& store, Clock& clock, engine::State state, Rim& rim);
+  EngineLoop(engine::LogStore& store, Clock& clock, engine::State state, Rim& rim, CommitHook hook = {});
   ~EngineLoop();
 
   // The state that the log gave; only before Start.
@@ -79,6 +86,7 @@ class EngineLoop {
   EngineClock engine_clock_ ABSL_GUARDED_BY(clock_mutex_);
   engine::Engine engine_;
   Rim& rim_;
+  const CommitHook hook_;
   InputQueue inputs_;
   BoundedQueue<Job> jobs_{256};  // full: the engine waits, and inputs gather in their own bounded queues
   std::atomic<uint64_t> commits_{0};

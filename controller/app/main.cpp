@@ -1,12 +1,16 @@
 // quell-controller: the start-up, step by step.
 #include <signal.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/base/log.h"
+#include "common/base/status.h"
 #include "common/security/grpc_credentials.h"
 #include "common/security/pki_command.h"
 #include "controller/app/controller.h"
@@ -34,6 +38,42 @@ int Usage() {
   fputs(kUsage, stderr);
   return 2;
 }
+
+#ifdef QUELL_CRASH_STEPS
+// Of the tests' own build of this program: `--crash-at STEP:COMMIT` or `--crash-at STEP:KIND` ends it by
+// SIGKILL at that step of the commit of this number since the start, or of the first one with a record of
+// this kind.
+CommitHook CrashAt(const std::string& where) {
+  const size_t colon = where.find(':');
+  Require(colon != std::string::npos, "--crash-at takes STEP:COMMIT or STEP:KIND");
+  return [at = where.substr(0, colon), what = where.substr(colon + 1)](
+             std::string_view step, uint64_t commit, const engine::CommitGroup& group) {
+    if (step != at) return;
+    std::string kinds;
+    bool here = what == std::to_string(commit);
+    for (const engine::Record& record : group.records) {
+      const auto* field = v1::Payload::descriptor()->FindFieldByNumber(record.payload.kind_case());
+      kinds += " " + field->name();
+      here = here || what == field->name();
+    }
+    if (!here) return;
+    fprintf(stderr, "killed %s commit %llu:%s\n", at.c_str(), static_cast<unsigned long long>(commit),
+            kinds.c_str());
+    raise(SIGKILL);
+  };
+}
+
+// Takes the option away from the words.
+CommitHook TakeCrashPoint(std::vector<std::string>& words) {
+  auto option = std::find(words.begin(), words.end(), "--crash-at");
+  if (option == words.end() || option + 1 == words.end()) return {};
+  CommitHook hook = CrashAt(option[1]);
+  words.erase(option, option + 2);
+  return hook;
+}
+#else
+CommitHook TakeCrashPoint(const std::vector<std::string>&) { return {}; }
+#endif
 
 // The words after `run` or `check`; empty when they are not understood.
 std::string ConfigPath(const std::vector<std::string>& words) {
@@ -67,7 +107,7 @@ sigset_t BlockSignals() {
   return wanted;
 }
 
-int Run(const std::string& path) {
+int Run(const std::string& path, CommitHook hook) {
   config::Problems problems;
   Loaded loaded = LoadAll(path, problems);
   if (!problems.ok()) {
@@ -78,7 +118,7 @@ int Run(const std::string& path) {
   StartLog("quell-controller");
   int exit = 0;
   {
-    Controller controller(std::move(loaded), RealClock());
+    Controller controller(std::move(loaded), RealClock(), std::move(hook));
     if (absl::Status started = controller.Start(); !started.ok()) {
       LogError("the controller cannot start: %s", started.message());
       exit = 1;
@@ -108,9 +148,10 @@ int Main(int argc, char** argv) {
     fputs(kUsage, stdout);
     return 0;
   }
+  CommitHook hook = TakeCrashPoint(words);
   const std::string path = ConfigPath(words);
   if (path.empty()) return Usage();
-  if (verb == "run") return Run(path);
+  if (verb == "run") return Run(path, std::move(hook));
   if (verb == "check") return Check(path);
   return Usage();
 }

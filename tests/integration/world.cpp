@@ -113,6 +113,11 @@ void World::StartController() {
   EXPECT_TRUE(WaitFor([this] { return QuellExit({"version"}) == 0; }, 60 * kSecond)) << Log("controller");
 }
 
+void World::StartControllerUntil(const std::string& crash_at) {
+  Start("controller", {absl::StrCat(QUELL_BINARY_DIR, "/tests/quell-controller-steps"), "run", "--config",
+                       dir_.Path("controller/controller.yaml"), "--crash-at", crash_at});
+}
+
 void World::StartExecutor() {
   const std::string keys = dir_.Path(absl::StrCat("pki/agent-", kHost));
   unlink(dir_.Path("executor.sock").c_str());

@@ -39,6 +39,8 @@ class World {
   // The programs, each ready when it returns. Starting what runs is an error.
   void StartAll();
   void StartController();
+  // The controller's program that ends at a step (STEP:COMMIT or STEP:KIND); doesn't wait for it.
+  void StartControllerUntil(const std::string& crash_at);
   void StartExecutor();
   void StartAgent();
   // SIGKILL, and reaped.
