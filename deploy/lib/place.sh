@@ -13,7 +13,7 @@ say() { printf '%s\n' "$*"; }
 # ---- users ---------------------------------------------------------------------------------------------------------
 user_controller=quell-qs-ctl
 user_agent=quell-qs-agent
-user_app=quell-qs-app
+user_app=boutique-qs  # not quell-…: quell never acts on what bears its own name
 
 make_users() {
   if [ $as_root = no ]; then
@@ -26,14 +26,13 @@ make_users() {
   done
 }
 
+# Users of a place that is gone. One who still runs something is another place's too, and stays.
 remove_users() {
   [ $as_root = yes ] || return 0
-  local user other
-  for other in /var/lib/quell-quickstart /var/lib/quell-demo; do
-    [ "$other" = "$place" ] || [ ! -e "$other" ] || return 0  # the other place still needs them
-  done
+  local user
   for user in $user_controller $user_agent $user_app; do
-    if getent passwd "$user" > /dev/null; then userdel "$user"; fi
+    getent passwd "$user" > /dev/null || continue
+    pgrep -u "$user" > /dev/null || userdel "$user" 2> /dev/null || true
   done
 }
 
