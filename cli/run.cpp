@@ -9,6 +9,8 @@
 namespace quell::cli {
 namespace {
 
+// Between looks at a command: soon at first, for most are over at once.
+constexpr auto kFirstLook = std::chrono::milliseconds(10);
 constexpr auto kBetweenLooks = std::chrono::milliseconds(200);
 
 std::string Text(const Json& json, const char* key) {
@@ -64,6 +66,7 @@ std::string Progress(const Json& command) {
 absl::StatusOr<Json> Follow(Session& session, Client& client, Json commands, absl::Time deadline,
                             bool* waiting) {
   std::map<std::string, std::string> said;
+  auto pause = kFirstLook;
   while (true) {
     bool all = true;
     for (auto& command : commands) {
@@ -81,7 +84,8 @@ absl::StatusOr<Json> Follow(Session& session, Client& client, Json commands, abs
     }
     *waiting = !all;
     if (all || session.around().now() >= deadline) return commands;
-    std::this_thread::sleep_for(kBetweenLooks);
+    std::this_thread::sleep_for(pause);
+    pause = std::min(2 * pause, kBetweenLooks);
   }
 }
 
@@ -160,7 +164,7 @@ int Run(Session& session, const RunOptions& options) {
   session.Say(Announce(*targets));
   const auto acted = (*client)->Act("Run", Request(options, *targets));
   if (!acted.ok()) return session.Fail(acted.status());
-  session.Say(acted->message);
+  if (acted->message != Announce(*targets)) session.Say(acted->message);
   Json commands = acted->json.value("commands", Json::array());
   bool waiting = false;
   if (!options.no_wait && !commands.empty()) {

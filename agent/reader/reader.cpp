@@ -86,7 +86,11 @@ void Reader::TellList() {
     frame = AskList();
   }
   if (!frame.ok()) return TellDown(frame.status());
-  if (!told_error_.empty()) LogInfo("the PM2 daemon at %s answers", options_.home);
+  if (!told_error_.empty()) {
+    LogInfo("the PM2 daemon at %s answers", options_.home);
+    absl::MutexLock lock(&mutex_);
+    daemon_back_ = true;
+  }
   told_error_.clear();
   retry_ = 0;
   writer_.Send(*std::move(frame));
@@ -122,9 +126,18 @@ void Reader::RunBus() {
       bus_told_ = std::string(bus.status().message());
       LogWarning("%s", bus_told_);
     }
-    if (!Pause(retry)) return;
-    retry = std::min(retry * 2, options_.retry_most);
+    if (!PauseBus(&retry)) return;
   }
+}
+
+// A daemon that answers again has a bus again: it is not left unheard until the back-off is over.
+bool Reader::PauseBus(Micros* retry) {
+  absl::MutexLock lock(&mutex_);
+  const auto due = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return stop_ || daemon_back_; };
+  const bool woken = mutex_.AwaitWithTimeout(absl::Condition(&due), FromMicros(*retry));
+  *retry = woken ? options_.retry_least : std::min(*retry * 2, options_.retry_most);
+  daemon_back_ = false;
+  return !stop_;
 }
 
 void Reader::ReadBus(pm2::Pm2Bus& bus) {

@@ -45,6 +45,7 @@ class Reader {
   void Take(pm2::BusMessage&& message);
   void SendEvents(std::vector<v1::Pm2Event> events, bool gap);
   bool Pause(Micros d);
+  bool PauseBus(Micros* retry);
   bool stopped();
   void WantList();
 
@@ -64,6 +65,7 @@ class Reader {
   absl::Mutex mutex_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   bool wanted_ ABSL_GUARDED_BY(mutex_) = false;
+  bool daemon_back_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace quell::reader

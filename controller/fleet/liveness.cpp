@@ -114,7 +114,7 @@ Liveness::Edges Liveness::OnHeartbeat(const std::string& id, const v1::Heartbeat
   std::string changed;
   SetCapabilities(host, heartbeat.executor_connected(), heartbeat.sanctions_sha256(),
                   heartbeat.sanctions_error(), &changed);
-  if (heartbeat.executor_connected() && !SameList(host.actions(), heartbeat.actions())) {
+  if (heartbeat.actions_size() > 0 && !SameList(host.actions(), heartbeat.actions())) {
     Explain(&changed, "the actions changed");
     *host.mutable_actions() = heartbeat.actions();
   }

@@ -59,7 +59,12 @@ build_programs() {
     (cd "$root" && cmake --preset "${build##*/}" > "$build.configure.log" 2>&1) || { cat "$build.configure.log" >&2; return 1; }
   fi
   # shellcheck disable=SC2086
-  ninja -C "$build" $programs | tail -n 1
+  if [ -t 1 ]; then
+    ninja -C "$build" $programs
+  else
+    say "building (the first time takes some ten minutes on two processors)"
+    ninja -C "$build" $programs > "$build.build.log" 2>&1 || { tail -n 40 "$build.build.log" >&2; return 1; }
+  fi
   mkdir -p "$place/bin"
   local program
   for program in $programs; do
