@@ -91,6 +91,16 @@ absl::StatusOr<std::vector<operators::QuerySeries>> Backend::Query(const std::st
   return SeriesOf(std::move(value), now);
 }
 
+void Backend::SetConfig(const v1::Config& config) {
+  absl::MutexLock lock(&mutex_);
+  config_ = config;
+}
+
+v1::Config Backend::Config() {
+  absl::MutexLock lock(&mutex_);
+  return config_;
+}
+
 operators::ProgramInfo Backend::Info() {
   operators::ProgramInfo info = parts_.info;
   info.data_age = parts_.shards.DataAge(Now());

@@ -25,7 +25,8 @@ class Backend final : public operators::OperatorBackend {
     v1::Config config;
     operators::ProgramInfo info;
   };
-  explicit Backend(Parts parts) : parts_(std::move(parts)) {}
+  explicit Backend(Parts parts) : parts_(std::move(parts)), config_(parts_.config) {}
+  void SetConfig(const v1::Config& config);
 
   absl::StatusOr<engine::Answer> Submit(v1::PersonAct act, absl::Duration timeout) override;
   absl::StatusOr<operators::RowPage> List(std::string_view kind, const operators::RowFilter& filter,
@@ -39,13 +40,15 @@ class Backend final : public operators::OperatorBackend {
   absl::StatusOr<std::string> EvidenceContent(std::string_view sha256) override;
   absl::StatusOr<std::vector<operators::QuerySeries>> Query(const std::string& expr, Micros range,
                                                             Micros step) override;
-  v1::Config Config() override { return parts_.config; }
+  v1::Config Config() override;
   operators::ProgramInfo Info() override;
   absl::StatusOr<operators::AuditReport> AuditVerify() override;
   Micros Now() override { return parts_.loop.Now(); }
 
  private:
   const Parts parts_;
+  absl::Mutex mutex_;
+  v1::Config config_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace quell::app

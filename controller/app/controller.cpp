@@ -53,7 +53,10 @@ Controller::~Controller() { Stop(); }
 absl::Status Controller::Start() {
   QUELL_RETURN_IF_ERROR(LoadKeys());
   QUELL_RETURN_IF_ERROR(OpenLog());
-  MakeOutbox();
+  {
+    absl::MutexLock lock(&outbox_mutex_);
+    outbox_ = MakeOutbox();
+  }
   auto state = Fold(recovered_);
   QUELL_RETURN_IF_ERROR(state.status());
   started_at_ = clock_.Wall();
@@ -68,6 +71,28 @@ absl::Status Controller::Start() {
   return absl::OkStatus();
 }
 
+std::shared_ptr<receivers::Outbox> Controller::outbox() {
+  absl::MutexLock lock(&outbox_mutex_);
+  return outbox_;
+}
+
+void Controller::Reload(Loaded loaded) {
+  config_.config = loaded.config.config;
+  config_.redacted = loaded.config.redacted;
+  config_.receivers = std::move(loaded.config.receivers);
+  rules_ = std::move(loaded.rules);
+  std::shared_ptr<receivers::Outbox> old = outbox();
+  {
+    std::shared_ptr<receivers::Outbox> fresh = MakeOutbox();
+    absl::MutexLock lock(&outbox_mutex_);
+    outbox_ = std::move(fresh);
+  }
+  old->Stop();  // what it did not begin is told as not sent, and goes to the new one
+  shards_->Load(rules_);
+  backend_->SetConfig(config_.config);
+  PostInput(InputClass::kPerson, ConfigInput());
+}
+
 void Controller::Stop() {
   if (std::exchange(stopped_, true)) return;
   ready_ = false;
@@ -76,7 +101,7 @@ void Controller::Stop() {
   if (ingest_ != nullptr) ingest_->Stop();
   if (shards_ != nullptr) shards_->Stop();
   // Before the engine: what an attempt came to is still written down.
-  if (outbox_ != nullptr) outbox_->Stop();
+  if (auto last = outbox(); last != nullptr) last->Stop();
   if (loop_ != nullptr) loop_->Stop();
 }
 
@@ -124,16 +149,16 @@ absl::Status Controller::OpenLog() {
   return absl::OkStatus();
 }
 
-void Controller::MakeOutbox() {
+std::shared_ptr<receivers::Outbox> Controller::MakeOutbox() {
   receivers::OutboxOptions options;
   options.installation = trust_->Get()->installation();
-  outbox_ = std::make_unique<receivers::Outbox>(std::move(config_.receivers), options,
-                                                [this](v1::NoticeResult result) {
-                                                  EngineInput input;
-                                                  input.source = "app";
-                                                  *input.payload.mutable_notice_result() = std::move(result);
-                                                  PostInput(InputClass::kResult, std::move(input));
-                                                });
+  return std::make_shared<receivers::Outbox>(std::move(config_.receivers), options,
+                                             [this](v1::NoticeResult result) {
+                                               EngineInput input;
+                                               input.source = "app";
+                                               *input.payload.mutable_notice_result() = std::move(result);
+                                               PostInput(InputClass::kResult, std::move(input));
+                                             });
 }
 
 void Controller::MakeThreads() {
@@ -274,9 +299,9 @@ void Controller::AddMetrics() {
         {{"class", std::string(name)}});
   }
   metrics_.AddCounterCallback("quell_notices_sent_total", "Notices that a receiver has taken.",
-                              [this] { return static_cast<double>(outbox_->sent()); });
+                              [this] { return static_cast<double>(outbox()->sent()); });
   metrics_.AddCounterCallback("quell_notices_failed_total", "Attempts to send a notice that failed.",
-                              [this] { return static_cast<double>(outbox_->failed()); });
+                              [this] { return static_cast<double>(outbox()->failed()); });
   metrics_.AddCounterCallback("quell_operators_refused_total", "Connections of users who may not administer.",
                               [this] { return static_cast<double>(operators_->refused()); });
   metrics_.AddCounterCallback("quell_log_lines_dropped_total",

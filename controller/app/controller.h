@@ -31,6 +31,10 @@ class Controller final : public Rim {
   Controller(Loaded loaded, Clock& clock, CommitHook hook = {});
   ~Controller() override;
   absl::Status Start();
+  // Takes new rules, policies, deadlines, audiences and receivers; open incidents, rule states and timers
+  // stay. Listeners, keys and the store stay as they were until a restart. Called by the thread that called
+  // Start.
+  void Reload(Loaded loaded);
   void Stop();  // idempotent
   int agents_port() const { return ingest_->port(); }
   int web_port() const { return web_->port(); }
@@ -41,7 +45,7 @@ class Controller final : public Rim {
   void Cancel(const std::string& command, const std::string& host_id) override {
     dispatch_->Cancel(command, host_id);
   }
-  void Send(const v1::Notice& notice) override { outbox_->Send(notice); }
+  void Send(const v1::Notice& notice) override { outbox()->Send(notice); }
   void Start(const v1::Watch& watch) override { shards_->SetWatch(watch); }
   void Stop(const std::string& watch) override { shards_->EndWatch(watch); }
   void Reply(const engine::Answer& answer) override { answers_.Reply(answer); }
@@ -50,7 +54,8 @@ class Controller final : public Rim {
   // Start's steps, in order.
   absl::Status LoadKeys();
   absl::Status OpenLog();
-  void MakeOutbox();
+  std::shared_ptr<receivers::Outbox> MakeOutbox();
+  std::shared_ptr<receivers::Outbox> outbox();
   void MakeThreads();
   void StartEngine();
   absl::Status StartListeners();
@@ -83,7 +88,9 @@ class Controller final : public Rim {
   std::unique_ptr<store::SqliteLogStore> store_;
   std::unique_ptr<store::StoreReader> reader_;
   engine::Recovered recovered_;
-  std::unique_ptr<receivers::Outbox> outbox_;
+  absl::Mutex outbox_mutex_;
+  // Shared: the store thread may be handing a notice to the one that is being replaced.
+  std::shared_ptr<receivers::Outbox> outbox_ ABSL_GUARDED_BY(outbox_mutex_);
   std::unique_ptr<EngineLoop> loop_;
   std::unique_ptr<Dispatch> dispatch_;
   std::unique_ptr<Shards> shards_;

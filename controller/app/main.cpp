@@ -22,7 +22,9 @@ namespace {
 constexpr char kUsage[] =
     "quell-controller: takes telemetry in, declares incidents, issues sanctioned remedies\n"
     "\n"
-    "  quell-controller run --config FILE     runs until SIGTERM; a file with mistakes: exit 2\n"
+    "  quell-controller run --config FILE     runs until SIGTERM; a file with mistakes: exit 2. SIGHUP "
+    "loads\n"
+    "                                         rules, policies and receivers anew, and keeps the old if bad\n"
     "  quell-controller check --config FILE   reads controller.yaml, rules and policies, and says every "
     "mistake\n"
     "  quell-controller pki init --dir D (--dns NAME | --address IP)... [--agent HOST]... [--agent-days N]\n"
@@ -46,8 +48,8 @@ int Usage() {
 CommitHook CrashAt(const std::string& where) {
   const size_t colon = where.find(':');
   Require(colon != std::string::npos, "--crash-at takes STEP:COMMIT or STEP:KIND");
-  return [at = where.substr(0, colon), what = where.substr(colon + 1)](
-             std::string_view step, uint64_t commit, const engine::CommitGroup& group) {
+  return [at = where.substr(0, colon), what = where.substr(colon + 1)](std::string_view step, uint64_t commit,
+                                                                       const engine::CommitGroup& group) {
     if (step != at) return;
     std::string kinds;
     bool here = what == std::to_string(commit);
@@ -102,9 +104,30 @@ sigset_t BlockSignals() {
   sigemptyset(&wanted);
   sigaddset(&wanted, SIGTERM);
   sigaddset(&wanted, SIGINT);
+  sigaddset(&wanted, SIGHUP);
   pthread_sigmask(SIG_BLOCK, &wanted, nullptr);
   signal(SIGPIPE, SIG_IGN);
   return wanted;
+}
+
+// A bad file changes nothing: what was loaded stays in force.
+void Reload(Controller& controller, const std::string& path) {
+  config::Problems problems;
+  Loaded loaded = LoadAll(path, problems);
+  if (!problems.ok()) {
+    for (const config::Mistake& mistake : problems.mistakes()) LogError("not loaded: %s", mistake.ToString());
+    return;
+  }
+  controller.Reload(std::move(loaded));
+  LogInfo("loaded %s anew", path);
+}
+
+// Until it is told to stop.
+void Serve(Controller& controller, const std::string& path, const sigset_t& wanted) {
+  for (int got = 0; sigwait(&wanted, &got) == 0;) {
+    if (got != SIGHUP) return LogInfo("told to stop by signal %d", got);
+    Reload(controller, path);
+  }
 }
 
 int Run(const std::string& path, CommitHook hook) {
@@ -123,9 +146,7 @@ int Run(const std::string& path, CommitHook hook) {
       LogError("the controller cannot start: %s", started.message());
       exit = 1;
     } else {
-      int got = 0;
-      sigwait(&wanted, &got);
-      LogInfo("told to stop by signal %d", got);
+      Serve(controller, path, wanted);
     }
     controller.Stop();
   }

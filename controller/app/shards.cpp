@@ -113,6 +113,13 @@ std::string Shards::HostOf(std::string_view instance) const {
   return found == ids_by_name_.end() ? "" : found->second;
 }
 
+void Shards::Load(std::shared_ptr<const rules::RuleSet> rules) {
+  for (auto& thread : threads_) {
+    thread->Submit([rules](HostShard& shard, Micros now) { shard.rules().Load(rules, now); });
+  }
+  global_->Submit([rules](rules::GlobalRules& global, Micros now) { global.Load(rules, now); });
+}
+
 void Shards::SetWatch(const v1::Watch& watch) {
   if (watch.host_id().empty()) {
     global_->Submit([watch](rules::GlobalRules& global, Micros now) { global.SetWatch(watch, now); });

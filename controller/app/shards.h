@@ -32,6 +32,8 @@ class Shards {
 
   ShardThread& Of(const std::string& host_id);
   void NoteHost(const std::string& host_id, const std::string& name);
+  // New rules; the states of rules that are still there stay.
+  void Load(std::shared_ptr<const rules::RuleSet> rules);
   void SetWatch(const v1::Watch& watch);
   void EndWatch(const std::string& id);
 

@@ -1,6 +1,7 @@
 // The whole path of a sample with the real programs, a real PM2 and real receivers: what the product is for,
 // and of "what must never happen" that which real parts can show.
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
@@ -139,6 +140,31 @@ TEST(EndToEnd, APersonRunsAnActionAndSeesItEnd) {
                       &output, &error),
       5)
       << output << error;
+}
+
+TEST(EndToEnd, SighupLoadsANewAndKeepsTheOldWhenTheNewIsBad) {
+  HungAppScene scene;
+  World& world = scene.world();
+  const std::string path = world.dir().Path("controller/policies.d/policies.yaml");
+  std::string policies = ReadFile(path);
+  world.dir().Write("controller/policies.d/policies.yaml", policies + "  surprise: 1\n");
+  world.Signal("controller", SIGHUP);
+  ASSERT_TRUE(WaitFor([&] { return world.Log("controller").find("policies.yaml:") != std::string::npos; }));
+  EXPECT_EQ(world.Items("policies")[0]["mode"], "automatic");
+  policies.replace(policies.find("mode: automatic"), 15, "mode: observe");
+  world.dir().Write("controller/policies.d/policies.yaml", policies);
+  world.Signal("controller", SIGHUP);
+  ASSERT_TRUE(WaitFor([&] { return world.Items("policies")[0]["mode"] == "observe"; }));
+  scene.Hang();
+  std::string output;
+  ASSERT_TRUE(WaitFor(
+      [&] {
+        world.QuellExit({"explain", "last"}, &output);
+        return output.find("observe") != std::string::npos;
+      },
+      40 * kSecond))
+      << output;
+  EXPECT_TRUE(world.Items("commands").empty());
 }
 
 }  // namespace

@@ -182,6 +182,8 @@ void World::Kill(const std::string& program) {
   pids_.erase(program);
 }
 
+void World::Signal(const std::string& program, int signal) { kill(pids_.at(program), signal); }
+
 int World::Stop(const std::string& program) {
   const pid_t pid = pids_.at(program);
   kill(pid, SIGTERM);

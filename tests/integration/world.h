@@ -48,6 +48,7 @@ class World {
   // SIGTERM; its exit code.
   int Stop(const std::string& program);
   bool Running(const std::string& program);
+  void Signal(const std::string& program, int signal);
 
   // The command line: its output as JSON; null when it failed.
   Json Quell(std::vector<std::string> words);
