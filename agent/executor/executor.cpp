@@ -8,6 +8,7 @@
 #include "common/base/ids.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
+#include "common/base/utf8.h"
 #include "common/security/trust.h"
 
 namespace quell::agent {
@@ -18,6 +19,7 @@ constexpr size_t kMostOutcomes = 64;
 constexpr size_t kMostOutcomeBytes = 8 << 20;
 constexpr Micros kCheckDeadline = 5 * kSecond;
 constexpr uint64_t kLargestBundle = 1 << 20;
+constexpr size_t kLongestError = 4096;
 
 }  // namespace
 
@@ -247,14 +249,15 @@ v1::ExecutorStatus Executor::Status() {
   status.set_epoch_number(journal_.epoch_number());
   status.set_epoch_start(journal_.epoch_start());
   status.set_sanctions_sha256(sanctions.sha256);
-  status.set_sanctions_error(sanctions.error.substr(0, 4096));
+  status.set_sanctions_error(MakeUtf8(CutUtf8(sanctions.error, kLongestError)));
   status.set_held(host_.Held());
   for (const std::string& name : ActionNames()) status.add_actions(name);
   status.set_actions_sha256(ActionsDigest());
   status.set_trust_serial(trust_ ? trust_->serial() : 0);
   status.set_refused(refused_);
   status.set_journal_ok(journal_.status().ok());
-  status.set_journal_error(std::string(journal_.status().message()));
+  const absl::Status journal = journal_.status();
+  status.set_journal_error(MakeUtf8(CutUtf8(std::string(journal.message()), kLongestError)));
   return status;
 }
 

@@ -7,6 +7,7 @@
 #include "agent/executor/worker_result.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
+#include "common/base/utf8.h"
 
 namespace quell::agent {
 namespace {
@@ -228,7 +229,7 @@ v1::CommandReport Executor::NewReport(std::string_view id, v1::Outcome outcome, 
   report.set_seq(journal_.NextReportSeq());
   report.set_id(std::string(id));
   report.set_outcome(outcome);
-  report.set_reason(std::string(reason.substr(0, kLongestReason)));
+  report.set_reason(MakeUtf8(CutUtf8(reason, kLongestReason)));
   report.set_wall_us(clock_.Wall());
   report.set_monotonic_us(clock_.Monotonic());
   return report;

@@ -27,8 +27,9 @@ void AppendLittle32(std::string& out, uint32_t v) {
 }
 
 // The frame at `offset`, and how long it is with its header. `after`: the number of the frame before it.
+// `unreadable`: there is one, whole, and this program cannot read it.
 std::optional<std::pair<v1::JournalFrame, uint64_t>> FrameAt(std::string_view content, uint64_t offset,
-                                                             uint64_t after) {
+                                                             uint64_t after, bool* unreadable) {
   // A frame begins with its number: tag 0x09, eight bytes. Looked at first, it spares most CRCs of a search.
   if (content.size() - offset < kHeader + 9 || content[offset + kHeader] != '\x09') return std::nullopt;
   const uint64_t length = Little32(content.substr(offset, 4));
@@ -40,13 +41,15 @@ std::optional<std::pair<v1::JournalFrame, uint64_t>> FrameAt(std::string_view co
   const std::string_view bytes = content.substr(offset + kHeader, length);
   if (Crc32c(bytes) != Little32(content.substr(offset + 4, 4))) return std::nullopt;
   v1::JournalFrame frame;
-  if (!frame.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return std::nullopt;
+  *unreadable = !frame.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
+  if (*unreadable) return std::nullopt;
   return std::make_pair(std::move(frame), kHeader + length);
 }
 
 bool ValidFrameAfter(std::string_view content, uint64_t offset, uint64_t after) {
   for (uint64_t at = offset + 1; at + kHeader + 9 <= content.size(); ++at) {
-    if (FrameAt(content, at, after)) return true;
+    bool unreadable = false;
+    if (FrameAt(content, at, after, &unreadable) || unreadable) return true;
   }
   return false;
 }
@@ -86,8 +89,9 @@ absl::Status Journal::Open(Micros wall_now) {
 
 absl::Status Journal::Recover(const std::string& content) {
   uint64_t offset = 0;
+  bool unreadable = false;
   while (offset < content.size()) {
-    auto frame = FrameAt(content, offset, number_);
+    auto frame = FrameAt(content, offset, number_, &unreadable);
     if (!frame) break;
     number_ = frame->first.number();
     Fold(frame->first);
@@ -95,7 +99,8 @@ absl::Status Journal::Recover(const std::string& content) {
   }
   size_ = offset;
   if (offset == content.size()) return absl::OkStatus();
-  if (ValidFrameAfter(content, offset, number_)) {
+  // What is whole was written and perhaps acted on: it is no torn tail, even where it cannot be read.
+  if (unreadable || ValidFrameAfter(content, offset, number_)) {
     damage_ =
         absl::StrCat("the journal ", options_.path, " is damaged at byte ", offset,
                      ", before entries that are whole; nothing is done until a person has looked at it");

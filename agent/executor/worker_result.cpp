@@ -1,6 +1,7 @@
 #include "agent/executor/worker_result.h"
 
 #include "absl/strings/str_cat.h"
+#include "common/base/utf8.h"
 
 namespace quell::agent {
 namespace {
@@ -8,6 +9,7 @@ namespace {
 constexpr int kMostItems = 256;
 constexpr int kMostProcesses = 1000;
 constexpr size_t kLongestText = 1024;
+constexpr size_t kLongestName = 64;
 
 std::string HowItEnded(const ExitStatus& exit) {
   if (exit.timed_out) return "the worker passed its deadline and was killed";
@@ -29,7 +31,7 @@ absl::StatusOr<v1::WorkerResult> ReadWorkerResult(const ExitStatus& exit) {
   const bool bounded = result.evidence_size() <= kMostItems && result.before_size() <= kMostProcesses &&
                        result.after_size() <= kMostProcesses;
   if (!bounded) return absl::ResourceExhaustedError("the worker's result is longer than it may be");
-  if (result.reason().size() > kLongestText) result.mutable_reason()->resize(kLongestText);
+  result.set_reason(std::string(CutUtf8(result.reason(), kLongestText)));
   return result;
 }
 
@@ -38,8 +40,8 @@ void KeepEvidence(const v1::WorkerResult& result, uint64_t limit,
   uint64_t used = 0;
   for (const v1::EvidenceItem& item : result.evidence()) {
     v1::EvidenceItem& kept = *out.Add();
-    kept.set_name(item.name().substr(0, 64));
-    kept.set_missing(item.missing().substr(0, kLongestText));
+    kept.set_name(std::string(CutUtf8(item.name(), kLongestName)));
+    kept.set_missing(std::string(CutUtf8(item.missing(), kLongestText)));
     used += 64 + kept.name().size() + kept.missing().size();
     if (used + item.content().size() > limit) {
       kept.set_missing("it did not fit the budget of bytes");

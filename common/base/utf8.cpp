@@ -70,4 +70,28 @@ std::string_view CutUtf8(std::string_view s, size_t bytes) {
   return s.substr(0, end);
 }
 
+bool IsUtf8(std::string_view s) {
+  while (!s.empty()) {
+    const CodePoint c = DecodeUtf8(s);
+    if (!c.valid) return false;
+    s.remove_prefix(c.size);
+  }
+  return true;
+}
+
+std::string MakeUtf8(std::string_view s) {
+  std::string out;
+  out.reserve(s.size());
+  while (!s.empty()) {
+    const CodePoint c = DecodeUtf8(s);
+    if (c.valid) {
+      out.append(s.substr(0, c.size));
+    } else {
+      AppendUtf8(&out, 0xFFFD);
+    }
+    s.remove_prefix(c.size);
+  }
+  return out;
+}
+
 }  // namespace quell

@@ -25,5 +25,9 @@ bool IsHazardous(char32_t c);
 void AppendVisible(std::string* out, const CodePoint& c, std::string_view raw);
 // The longest prefix of at most `bytes` bytes that cuts no code point.
 std::string_view CutUtf8(std::string_view s, size_t bytes);
+bool IsUtf8(std::string_view s);
+// `s` with U+FFFD in the place of each byte that is not UTF-8: what a protobuf string field must hold to be
+// read back.
+std::string MakeUtf8(std::string_view s);
 
 }  // namespace quell

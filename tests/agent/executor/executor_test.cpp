@@ -117,6 +117,33 @@ TEST(Executor, AWorkerThatEndsWithoutAResultIsUnknownAndNeverRunAgain) {
   EXPECT_EQ(world.Effects(), 1);
 }
 
+// A journal entry with half a character in it could be written and never read again.
+TEST(Executor, LongTextsOfAWorkerAreCutAtACharacterAndReadAgainAtTheNextStart) {
+  World world;
+  const std::string text = std::string(1023, 'x') + "\xc3\xa4";
+  {
+    auto executor = world.Start();
+    const v1::CommandBody body = world.Body(*executor);
+    executor->Submit(world.Sign(body));
+    world.End(*executor, Fine());
+    v1::WorkerResult result = Fine();
+    v1::EvidenceItem* item = result.add_evidence();
+    item->set_name(std::string(63, 'n') + "\xc3\xa4");
+    item->set_missing(text);
+    world.End(*executor, result);
+    result = v1::WorkerResult();
+    result.set_reason(text);
+    world.End(*executor, result);
+    EXPECT_EQ(LastReport(*executor, body.id()).reason(), std::string(1023, 'x'));
+  }
+  auto executor = world.Start();
+  EXPECT_TRUE(executor->Status().journal_ok()) << executor->Status().journal_error();
+  const std::vector<v1::CommandReport> reports = TakeReports(*executor);
+  ASSERT_EQ(reports.size(), 1u);
+  EXPECT_EQ(reports[0].outcome(), v1::OUTCOME_FAILED);
+  EXPECT_EQ(reports[0].evidence(1).missing(), std::string(1023, 'x'));
+}
+
 TEST(Executor, RefusesWhatTheCheckRefusesAndTheSameIdMayComeAgain) {
   World world;
   auto executor = world.Start();

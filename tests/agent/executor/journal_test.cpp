@@ -269,6 +269,24 @@ TEST(Journal, F13_AFailedSyncOfTheIntentStartsNothingAndEndsTheProcess) {
   EXPECT_TRUE(world.workers.running.empty());
 }
 
+// Whole by its checksum, and not to be read: it may stand for something that was done, so it is never cut
+// off.
+TEST(Journal, AWholeFrameThatCannotBeReadIsDamageAndNoTornTail) {
+  MemoryDisk disk;
+  Fill(disk, 1);
+  {
+    Journal journal(disk, JournalOptions());
+    ASSERT_TRUE(journal.Open(kSecond).ok());
+    v1::JournalIntent intent = Intent("command-x", kSecond);
+    intent.add_target("\xc3");
+    ASSERT_TRUE(journal.WriteIntent(intent, kSecond).ok());
+  }
+  const std::string before = *disk.Read(kPath, 1 << 20);
+  Journal journal(disk, JournalOptions());
+  EXPECT_EQ(journal.Open(2 * kSecond).code(), absl::StatusCode::kDataLoss);
+  EXPECT_EQ(*disk.Read(kPath, 1 << 20), before);
+}
+
 TEST(Journal, F14_ADamagedJournalHoldsTheExecutor) {
   World world;
   auto executor = world.Start();
