@@ -4,6 +4,7 @@
 #include <array>
 
 #include "common/base/log.h"
+#include "common/base/utf8.h"
 #include "common/wire/limits.h"
 #include "common/wire/validate.h"
 
@@ -19,7 +20,9 @@ v1::SeriesDefinition Define(const Series& series) {
   for (const auto& [name, value] : series.labels) {
     v1::Label* label = out.add_labels();
     label->set_name(name);
-    label->set_value(value);
+    // A mount point or an interface may be named in any bytes; a text field that is not UTF-8 would end the
+    // stream.
+    label->set_value(IsUtf8(value) ? value : MakeUtf8(value));
   }
   return out;
 }

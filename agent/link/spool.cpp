@@ -5,6 +5,7 @@
 
 #include "common/base/log.h"
 #include "common/base/status.h"
+#include "common/base/utf8.h"
 #include "common/wire/limits.h"
 #include "common/wire/validate.h"
 
@@ -23,18 +24,33 @@ uint64_t ListBytes(const std::vector<Series>& list) {
   return sum;
 }
 
-// Cut at a whole UTF-8 character.
+// A protobuf string that is not UTF-8 can be sent but not read: it would end each stream that it is sent on.
 void CutText(size_t limit, std::string* text) {
-  if (text->size() <= limit) return;
-  while (limit > 0 && (static_cast<unsigned char>((*text)[limit]) & 0xc0) == 0x80) --limit;
-  text->resize(limit);
+  if (text->size() <= limit && IsUtf8(*text)) return;
+  *text = std::string(CutUtf8(MakeUtf8(CutUtf8(*text, limit)), limit));
+}
+
+void MendLabels(google::protobuf::RepeatedPtrField<v1::Label>* labels) {
+  for (v1::Label& label : *labels) {
+    if (!IsUtf8(label.value())) label.set_value(MakeUtf8(label.value()));
+  }
+}
+
+// What no controller takes goes, and nothing else of the evidence with it.
+void FitEvidence(google::protobuf::RepeatedPtrField<v1::EvidenceItem>& evidence) {
+  const auto unnamed = [](const v1::EvidenceItem& item) { return !wire::IsEvidenceName(item.name()); };
+  evidence.erase(std::remove_if(evidence.begin(), evidence.end(), unnamed), evidence.end());
+  const int most = static_cast<int>(wire::kMaxEvidenceItems);
+  if (evidence.size() > most) evidence.DeleteSubrange(most, evidence.size() - most);
+  for (v1::EvidenceItem& item : evidence) CutText(wire::kMaxReason, item.mutable_missing());
 }
 
 }  // namespace
 
 void FitReport(v1::CommandReport& report) {
   CutText(wire::kMaxReason, report.mutable_reason());
-  // A result is never lost for a detail that no controller takes.
+  FitEvidence(*report.mutable_evidence());
+  // A result is never lost for a detail.
   if (!wire::Validate(report).ok()) {
     report.clear_evidence();
     report.clear_before();
@@ -135,6 +151,8 @@ void Spool::Add(v1::Event event) {
     if (event.monotonic_us() == 0) event.set_monotonic_us(clock_.Monotonic());
     if (event.boot_id().empty()) event.set_boot_id(options_.boot_id);
     CutText(wire::kMaxEventText, event.mutable_text());
+    MendLabels(event.mutable_labels());
+    for (auto& sample : *event.mutable_samples()) MendLabels(sample.mutable_series()->mutable_labels());
     absl::Status status = wire::Validate(event);
     if (status.ok()) status = events_->Append(event.SerializeAsString());
     if (!status.ok()) {

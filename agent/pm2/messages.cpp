@@ -11,6 +11,7 @@
 
 #include "agent/pm2/json_walk.h"
 #include "common/base/status.h"
+#include "common/base/utf8.h"
 
 namespace quell::pm2 {
 namespace {
@@ -18,10 +19,7 @@ namespace {
 // ---- scalars, of whatever type they came as ---------------------------------------------------------------
 
 std::string Cut(std::string_view text, size_t most = kMaxTextBytes) {
-  if (text.size() <= most) return std::string(text);
-  size_t end = most;
-  while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
-  return std::string(text.substr(0, end));
+  return std::string(CutUtf8(text, most));
 }
 
 std::string AsText(const Scalar& value, size_t most = kMaxTextBytes) {

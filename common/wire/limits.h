@@ -22,8 +22,8 @@ inline constexpr size_t kMaxReportsPerFrame = 100;
 inline constexpr size_t kMaxCommandsPerFrame = 100;
 inline constexpr size_t kMaxEventText = 4096;
 inline constexpr size_t kMaxEventSamples = 64;
-inline constexpr size_t kMaxReason = 4096;  // a report's or an error's sentence
-inline constexpr size_t kMaxEvidenceItems = 64;
+inline constexpr size_t kMaxReason = 4096;        // a report's or an error's sentence
+inline constexpr size_t kMaxEvidenceItems = 256;  // eight of each of a target's processes, and some
 inline constexpr size_t kMaxEvidenceBytes =
     kMaxMessageBytes - (64 << 10);                    // of one report, so that it fits a frame
 inline constexpr size_t kMaxProcesses = 1'000;        // named by one report

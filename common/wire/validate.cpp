@@ -1,5 +1,7 @@
 #include "common/wire/validate.h"
 
+#include <algorithm>
+
 #include "common/base/status.h"
 #include "common/wire/limits.h"
 
@@ -117,6 +119,15 @@ bool IsLabelName(std::string_view name) {
   return true;
 }
 
+bool IsEvidenceName(std::string_view name) {
+  const size_t slash = name.find('/');
+  if (slash == std::string_view::npos) return IsDottedName(name);
+  const std::string_view number = name.substr(slash + 1);
+  const bool counts =
+      !number.empty() && number.size() <= 19 && std::all_of(number.begin(), number.end(), IsDigit);
+  return counts && IsDottedName(name.substr(0, slash));
+}
+
 bool IsReservedLabel(std::string_view name) { return name == "instance" || name == "job"; }
 
 absl::Status Validate(const v1::SeriesDefinition& series) {
@@ -159,7 +170,7 @@ absl::Status Validate(const v1::CommandReport& report) {
   QUELL_RETURN_IF_ERROR(
       AtMost(report.before_size() + report.after_size(), kMaxProcesses, "report's processes"));
   for (const auto& item : report.evidence()) {
-    if (!IsDottedName(item.name())) return Bad("report's evidence", "has a name that is none");
+    if (!IsEvidenceName(item.name())) return Bad("report's evidence", "has a name that is none");
     QUELL_RETURN_IF_ERROR(AtMost(item.missing().size(), kMaxReason, "report's missing evidence"));
   }
   return absl::OkStatus();

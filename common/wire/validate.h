@@ -18,6 +18,9 @@ absl::Status Validate(const v1::CommandReport& report);
 
 bool IsMetricName(std::string_view name);  // [a-zA-Z_:][a-zA-Z0-9_:]*, at most kMaxNameBytes
 bool IsLabelName(std::string_view name);   // [a-zA-Z_][a-zA-Z0-9_]*, not __*, at most kMaxNameBytes
+// Of an item of evidence: a dotted name, and behind a slash the number of the process that it is about, if
+// the target has several: "proc.status", "proc.status/3".
+bool IsEvidenceName(std::string_view name);
 // Labels that only a controller sets: instance and job.
 bool IsReservedLabel(std::string_view name);
 

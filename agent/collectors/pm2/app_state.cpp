@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/base/utf8.h"
 
 namespace quell::agent {
 namespace {
@@ -152,8 +153,8 @@ void Pm2State::TakeDown(const v1::ReaderFrame& frame, std::vector<AppChange>& ch
   up_ = false;
   apps_.clear();
   const char* how = stopped_by_hand_ ? "the daemon was told to end" : "the daemon doesn't answer";
-  changes.push_back(
-      {"pm2.daemon.gone", -1, "", absl::StrCat(how, ": ", frame.daemon_error().substr(0, kMostText))});
+  changes.push_back({"pm2.daemon.gone", -1, "",
+                     absl::StrCat(how, ": ", std::string(CutUtf8(frame.daemon_error(), kMostText)))});
 }
 
 void Pm2State::TakeList(const v1::ReaderFrame& frame, Micros now, std::vector<AppChange>& changes) {

@@ -127,6 +127,36 @@ TEST_F(SpoolTest, LongTextsAreCutAtACharacter) {
   EXPECT_EQ(events[0].text(), text);
 }
 
+// What a controller could not parse would end every stream that it is sent on.
+TEST_F(SpoolTest, BytesThatAreNoTextAreReplaced) {
+  v1::Event event;
+  event.set_kind("pm2.exit");
+  event.set_text("a\xff");
+  v1::Label* label = event.add_labels();
+  label->set_name("app");
+  label->set_value("\xc3");
+  spool_->Add(event);
+  const auto events = spool_->Events(0, 10, 1 << 20);
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(events[0].text(), "a\xef\xbf\xbd");
+  EXPECT_EQ(events[0].labels(0).value(), "\xef\xbf\xbd");
+  EXPECT_TRUE(v1::Event().ParseFromString(events[0].SerializeAsString()));
+}
+
+TEST_F(SpoolTest, OfEvidenceOnlyWhatNoControllerTakesGoes) {
+  v1::CommandReport report = MakeReport(1);
+  for (const char* name : {"describe", "describe/12", "../x", "log.out/", "log.out/1a"}) {
+    report.add_evidence()->set_name(name);
+  }
+  for (int i = 0; i < 300; ++i) report.add_evidence()->set_name("proc.status/" + std::to_string(i));
+  ASSERT_TRUE(spool_->AddReport(report).ok());
+  const auto reports = spool_->Reports(0, 1, 1);
+  ASSERT_EQ(reports.size(), 1u);
+  ASSERT_EQ(reports[0].evidence_size(), static_cast<int>(wire::kMaxEvidenceItems));
+  EXPECT_EQ(reports[0].evidence(1).name(), "describe/12");
+  EXPECT_EQ(reports[0].evidence(2).name(), "proc.status/0");
+}
+
 TEST_F(SpoolTest, ReportsAreKeptUntilAcknowledgedThenTheExecutorMayForget) {
   ASSERT_TRUE(spool_->AddReport(MakeReport(5, v1::OUTCOME_STARTED)).ok());
   ASSERT_TRUE(spool_->AddReport(MakeReport(6)).ok());
