@@ -1,5 +1,6 @@
 #include "controller/incidents/acts.h"
 
+#include "common/base/utf8.h"
 #include "controller/incidents/correlate.h"
 #include "controller/incidents/find.h"
 #include "controller/signals/correlation.h"
@@ -13,8 +14,9 @@ using engine::Refuse;
 using engine::State;
 
 constexpr size_t kLongestText = 4000;
+constexpr size_t kLongestTitle = 300;
 
-std::string Bounded(const std::string& text) { return text.substr(0, kLongestText); }
+std::string Bounded(const std::string& text) { return std::string(CutUtf8(text, kLongestText)); }
 
 Outcome NoSuch(const std::string& text) {
   if (text.empty()) return Refuse(3, "there is not exactly one open incident: name it");
@@ -54,7 +56,7 @@ Outcome DeclareIncident(const State& state, const v1::Declare& act, const std::s
   v1::Incident* incident = payload.mutable_incident_opened()->mutable_incident();
   incident->set_id(NewIncidentId(state, now));
   incident->set_number(state.next_incident);
-  incident->set_title(act.title().substr(0, 300));
+  incident->set_title(std::string(CutUtf8(act.title(), kLongestTitle)));
   incident->set_severity(act.severity() == v1::SEVERITY_UNSPECIFIED ? v1::P2 : act.severity());
   incident->set_status(v1::INVESTIGATING);
   incident->set_group(act.service().empty() ? "declared:" + incident->id() : "service:" + act.service());

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "common/base/utf8.h"
 #include "controller/incidents/find.h"
 #include "controller/signals/correlation.h"
 
@@ -11,6 +12,8 @@ namespace {
 using engine::IncidentEdit;
 using engine::Outcome;
 using engine::State;
+
+constexpr size_t kLongestText = 2000;  // of what an annotation says
 
 bool Joinable(const v1::Incident& incident, const std::string& group, Micros now) {
   if (!IsOpen(incident) || incident.group() != group) return false;
@@ -73,8 +76,8 @@ Outcome Open(const State& state, const v1::Signal& signal, Micros now) {
   incident->set_id(NewIncidentId(state, now));
   incident->set_number(state.next_incident);
   incident->set_title(signals::TitleOf(signal));
-  incident->set_description(std::string(signals::AnnotationOf(signal, "description").substr(0, 2000)));
-  incident->set_impact(std::string(signals::AnnotationOf(signal, "impact").substr(0, 2000)));
+  incident->set_description(std::string(CutUtf8(signals::AnnotationOf(signal, "description"), kLongestText)));
+  incident->set_impact(std::string(CutUtf8(signals::AnnotationOf(signal, "impact"), kLongestText)));
   incident->set_severity(signals::SeverityOf(signal));
   incident->set_status(v1::INVESTIGATING);
   incident->set_category(std::string(signals::LabelOf(signal, "category")));

@@ -2,8 +2,12 @@
 
 #include <algorithm>
 
+#include "common/base/utf8.h"
+
 namespace quell::signals {
 namespace {
+
+constexpr size_t kLongestTitle = 300;
 
 std::string_view Find(const google::protobuf::RepeatedPtrField<v1::Label>& labels, std::string_view name) {
   for (const v1::Label& label : labels) {
@@ -67,7 +71,7 @@ std::string_view NameOf(v1::Severity severity) {
 
 std::string TitleOf(const v1::Signal& signal) {
   if (std::string_view summary = AnnotationOf(signal, "summary"); !summary.empty()) {
-    return std::string(summary.substr(0, 300));
+    return std::string(CutUtf8(summary, kLongestTitle));
   }
   std::string title = signal.alert();
   if (std::string app = AppOf(signal); !app.empty()) title += ": " + app;

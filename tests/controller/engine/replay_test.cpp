@@ -126,6 +126,29 @@ std::string Bytes(const v1::Payload& payload) {  // maps in order
   return bytes;
 }
 
+bool IsReadAgain(const google::protobuf::MessageLite& message) {
+  const std::unique_ptr<google::protobuf::MessageLite> again(message.New());
+  return again->ParseFromString(message.SerializeAsString());
+}
+
+TEST(Records, AreReadAgainWhateverBytesCameIn) {
+  Scenario s;
+  v1::Signal signal = s.SignalOf(1, "AppHung", v1::P1);
+  signal.mutable_labels(0)->set_value("\xff\xc3");
+  v1::Label* annotation = signal.add_annotations();
+  annotation->set_name("summary");
+  annotation->set_value(std::string(299, 'x') + "\xc3\xa4 and more");
+  s.Edge(signal, v1::FIRING);
+  s.Person("a\xff",
+           [](v1::PersonAct& act) { act.mutable_note()->set_text(std::string(3999, 'x') + "\xc3\xa4"); });
+  ASSERT_FALSE(s.log().empty());
+  for (const Record& record : s.log()) {
+    EXPECT_TRUE(IsReadAgain(record.header)) << record.header.DebugString();
+    EXPECT_TRUE(IsReadAgain(record.payload)) << record.payload.DebugString();
+  }
+  EXPECT_EQ(s.incident().title(), std::string(299, 'x'));
+}
+
 TEST(Replay, TheSameInputsGiveTheSameRecords) {
   auto run = [] {
     Dice dice(7);
