@@ -144,6 +144,7 @@ Outcome Approve(const State& state, const v1::CommandAct& act, const std::string
   if (waiting.command == nullptr) return std::move(waiting.refusal);
   const Entry& command = *waiting.command;
   const std::string name = incidents::CommandName(state, command);
+  if (command.approval_expires_us() <= now) return Refuse(1, name + " waited for approval until now");
   if (command.requested_by() == who) return Refuse(4, name + " is not approved by who asked for it");
   const v1::Incident* incident = FindOrNull(state.incidents, command.incident());
   std::string why = Withheld(state, command.policy(), FindOrNull(state.hosts, command.host_id()), incident,

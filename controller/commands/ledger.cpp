@@ -59,6 +59,7 @@ Outcome Refused(const Entry& command, const v1::CommandReport& report, Micros no
       CommandEdit edit(command.id());
       edit.State(v1::ISSUED, "the nonce was stale");
       edit.With(Entry::kRetryUsFieldNumber).set_retry_us(now + kRetryDelivery);
+      edit.With(Entry::kDeliveredUsFieldNumber).set_delivered_us(0);  // the host has it no more
       return One(edit);
     }
     return Expire(command, "no nonce that the host takes: " + report.reason(), now);
@@ -123,12 +124,18 @@ v1::CommandState Target(v1::Outcome outcome) {
   }
 }
 
+// Of one that is issued: whether a host may have it all the same. Either the rim has not said what became of
+// it (the process that would have was killed), or an earlier stream of the host took it and ended.
+bool MayBeDelivered(const Entry& command) { return command.retry_us() == 0 || command.delivered_us() != 0; }
+
 Outcome DueOne(const Entry& command, Micros now) {
   switch (command.state()) {
     case v1::AWAITING_APPROVAL:
       if (command.approval_expires_us() > now) return {};
       return Expire(command, "nobody approved it in time", now);
     case v1::ISSUED:
+      if (command.expires_us() <= now && MayBeDelivered(command))
+        return Unknown(command, "it may have reached the host, which said nothing about it", now);
       if (command.expires_us() <= now) return Expire(command, "it could not be delivered in time", now);
       if (command.retry_us() != 0 && command.retry_us() <= now) return SendAgain(command, command.reason());
       return {};
@@ -258,7 +265,7 @@ Outcome OnHoldSet(const State& state, const v1::Hold& hold, Micros now) {
   return out;
 }
 
-Outcome OnSignalCleared(const State& state, const v1::Signal& signal) {
+Outcome OnSignalCleared(const State& state, const v1::Signal& signal, Micros now) {
   Outcome out;
   const v1::Incident* incident = FindOrNull(state.incidents, signal.incident());
   if (incident == nullptr) return out;
@@ -266,8 +273,12 @@ Outcome OnSignalCleared(const State& state, const v1::Signal& signal) {
     const Entry* command = FindOrNull(state.commands, id);
     if (command == nullptr || command->signal() != signal.key()) continue;
     CommandEdit edit(id);
+    const bool by_policy = command->requested_by().compare(0, 7, "policy:") == 0;
     if (command->state() == v1::AWAITING_APPROVAL) {
       edit.State(v1::CANCELLED, "its signal cleared before anybody approved");
+    } else if (command->state() == v1::ISSUED && by_policy) {
+      edit.State(v1::CANCELLED, "its signal cleared before it was handed over");
+      edit.With(Entry::kFinishedUsFieldNumber).set_finished_us(now);
     } else if (command->state() == v1::SUCCEEDED && !command->improved() && !command->dry_run()) {
       edit.With(Entry::kImprovedFieldNumber).set_improved(true);
     } else {

@@ -17,8 +17,9 @@ engine::Outcome OnHostConnected(const engine::State& state, const std::string& h
 engine::Outcome OnControllerStarted(const engine::State& state, Micros now);
 // What the hold covers and has not started is cancelled.
 engine::Outcome OnHoldSet(const engine::State& state, const v1::Hold& hold, Micros now);
-// Proposals about a signal that cleared are withdrawn, and what was done about it has helped.
-engine::Outcome OnSignalCleared(const engine::State& state, const v1::Signal& signal);
+// Proposals about a signal that cleared are withdrawn, and so is what policies ordered and no host has yet;
+// what was done about it has helped.
+engine::Outcome OnSignalCleared(const engine::State& state, const v1::Signal& signal, Micros now);
 engine::Outcome Due(const engine::State& state, Micros now);
 Micros NextDue(const engine::State& state);  // 0: none
 

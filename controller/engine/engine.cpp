@@ -8,6 +8,7 @@
 #include "controller/commands/acts.h"
 #include "controller/commands/ledger.h"
 #include "controller/engine/outcome.h"
+#include "controller/engine/readable.h"
 #include "controller/incidents/acts.h"
 #include "controller/incidents/correlate.h"
 #include "controller/incidents/find.h"
@@ -164,6 +165,8 @@ class Cascade {
     record.header.set_cause(cause);
     record.header.set_subject(SubjectOf(payload));
     record.payload = std::move(payload);
+    MakeReadable(record.header);
+    MakeReadable(record.payload);
     Apply(state_, record.header, record.payload);
     handled_.records.push_back(std::move(record));
   }
@@ -267,7 +270,7 @@ class Cascade {
     dirty_incidents_.insert(signal->incident());
     if (signal->state() == v1::FIRING) dirty_signals_.insert(key);
     if (signal->state() == v1::CLEARED) {
-      Add(commands::OnSignalCleared(state_, *signal));
+      Add(commands::OnSignalCleared(state_, *signal, now_));
       WaitingForGroup();
     }
   }

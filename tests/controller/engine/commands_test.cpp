@@ -34,25 +34,72 @@ Answer RunOn(Scenario& s, std::vector<int> hosts, const std::string& incident = 
   });
 }
 
+void NotHandedOver(Scenario& s) {
+  v1::Payload payload;
+  payload.mutable_command_delivered()->set_command(s.Command().id());
+  payload.mutable_command_delivered()->set_why("no nonce yet");
+  s.Input(payload);
+}
+
 TEST(Ledger, NotDeliveredInTimeItExpiresAndIsNotSentLater) {
   Scenario s;
   s.deliver = false;
   s.Fire(1);
-  s.Pass(31 * kSecond);
+  for (int i = 0; i < 20; ++i) {
+    NotHandedOver(s);
+    s.Pass(2 * kSecond);
+  }
   EXPECT_EQ(s.Command().state(), v1::EXPIRED);
+  const int starts = s.starts[s.Command().id()];
   s.ConnectHost(1);
   s.Pass(kMinute);
+  EXPECT_EQ(s.starts[s.Command().id()], starts);
+}
+
+TEST(Ledger, OneThatMayHaveReachedTheHostIsUnknownAndNeverTakenForUndone) {
+  Scenario s;
+  s.deliver = false;  // nobody says whether it was handed over, as when the process is killed there
+  s.Fire(1);
+  s.Restart();
+  s.Pass(kHour);
+  EXPECT_EQ(s.Command().state(), v1::COMMAND_UNKNOWN);
+  EXPECT_EQ(s.Commands().size(), 1u);
+  EXPECT_THAT(s.Pages(), Contains("oncall/given_up"));
+}
+
+TEST(Ledger, OneThatAnEarlierStreamTookIsUnknownWhenNoLaterOneDoes) {
+  Scenario s;
+  s.remedy_succeeds = false;
+  s.Fire(1);
+  s.Pass(kSecond);
+  EXPECT_EQ(s.Command().state(), v1::DELIVERED);
+  s.deliver = false;
+  s.ConnectHost(1);
+  for (int i = 0; i < 20; ++i) {
+    NotHandedOver(s);
+    s.Pass(2 * kSecond);
+  }
+  EXPECT_EQ(s.Command().state(), v1::COMMAND_UNKNOWN);
+}
+
+TEST(Ledger, WhatNoHostHasYetIsCancelledWhenItsSignalClears) {
+  Scenario s;
+  s.deliver = false;
+  s.Fire(1);
+  NotHandedOver(s);
+  s.Clear(1);
+  EXPECT_EQ(s.Command().state(), v1::CANCELLED);
+  s.deliver = true;
+  s.Pass(kHour);
   EXPECT_EQ(s.starts[s.Command().id()], 1);
+  EXPECT_EQ(s.Commands().size(), 1u);
 }
 
 TEST(Ledger, WithoutASessionItIsTriedAgainWhileItIsFresh) {
   Scenario s;
   s.deliver = false;
   s.Fire(1);
-  v1::Payload payload;
-  payload.mutable_command_delivered()->set_command(s.Command().id());
-  payload.mutable_command_delivered()->set_why("no nonce yet");
-  s.Input(payload);
+  NotHandedOver(s);
   s.deliver = true;
   s.Pass(5 * kSecond);
   EXPECT_EQ(s.starts[s.Command().id()], 2);

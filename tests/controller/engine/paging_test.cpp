@@ -111,7 +111,7 @@ TEST(Paging, AnAcknowledgementEndsTheWalk) {
   s.deliver = false;
   s.Fire(1);
   s.Pass(6 * kMinute);
-  EXPECT_THAT(s.Pages(), Contains("management/escalated-1"));
+  EXPECT_THAT(s.Pages(), Contains(testing::StartsWith("management/escalated")));
   Acknowledge(s);
   const size_t pages = s.Pages().size();
   s.Pass(kHour);
