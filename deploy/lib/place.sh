@@ -117,18 +117,12 @@ give() { # give USER MODE FROM TO
 
 make_directories() {
   mkdir -p "$place"/{bin,log,run/controller,run/executor,controller/rules.d,controller/policies.d,agent/state,executor/state,executor/sanctions.d}
+  chmod 755 "$place" "$place"/{bin,log,run,run/executor,executor,agent}
+  chmod 700 "$place"/{controller,run/controller,agent/state,executor/state}
   [ $as_root = yes ] || return 0
-  chmod 755 "$place" "$place"/{bin,log,run,executor}
-  chown -R "$user_controller:" "$place/controller"
-  chown -R "$user_agent:" "$place/agent"
-  chown root: "$place/agent" # agent.yaml lies in it, which the executor takes from nobody but root
-  chown root: "$place/run" "$place/run/executor" "$place/executor"
-  chown "$user_controller:" "$place/run/controller"
-  chmod 755 "$place/run" "$place/run/executor"
-  chmod 700 "$place/run/controller"
-  chmod 700 "$place/controller" "$place/executor/state"
-  chmod 755 "$place/agent"
-  chmod 700 "$place/agent/state"
+  chown -R "$user_controller:" "$place/controller" "$place/run/controller"
+  chown "$user_agent:" "$place/agent/state"
+  chown root: "$place"/{agent,run,run/executor,executor}
 }
 
 place_keys() {
