@@ -258,6 +258,7 @@ Json CommandJson(const v1::CommandEntry& command, uint64_t incident_number) {
           {"outcome", OutcomeJson(command.state())},
           {"reason", command.reason()},
           {"evidence", EvidenceJson(command)},
+          {"evidence_seconds", static_cast<double>(command.evidence_ms()) / 1000},
           {"proposed_at", TimeJson(command.proposed_us())},
           {"issued_at", TimeJson(command.issued_us())},
           {"delivered_at", TimeJson(command.delivered_us())},

@@ -243,7 +243,8 @@ class Bench {
         tried_delivered.Add(TimeOf(command, "delivered_at") - TimeOf(command, "issued_at"));
         tried.Add(TimeOf(command, "finished_at") - TimeOf(command, "issued_at"));
       } else if (command["state"] == "succeeded") {
-        commands[command["incident"].get<std::string>()] = std::move(command);
+        const std::string incident = command["incident"].get<std::string>();
+        commands[incident] = std::move(command);
       }
     }
     std::vector<Json> incidents = All("incidents");
