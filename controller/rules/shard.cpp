@@ -168,6 +168,7 @@ void Shard::HostRemoved(const std::string& host_id, Micros now) {
       for (v1::RuleState& row : it->second.TakeRows(rule, host_id)) states_.push_back(std::move(row));
     }
   last_ = nullptr;
+  restless_.erase(host_id);
   hosts_.erase(host_id);
 }
 
@@ -206,8 +207,9 @@ void Shard::Append(const std::string& host_id, uint32_t handle, Sample sample) {
 void Shard::Push(const std::string& host_id, uint32_t handle, Sample sample) {
   Append(host_id, handle, sample);
   Host* host = Find(host_id);
-  if (host != nullptr && host->store.Has(handle))
-    host->pushed.emplace(host->store.labels(handle).Get(kMetricName));
+  if (host == nullptr || !host->store.Has(handle)) return;
+  host->pushed.emplace(host->store.labels(handle).Get(kMetricName));
+  restless_[host_id] = host;
 }
 
 // True once the windows of `window` length can be trusted.
@@ -241,18 +243,25 @@ Micros Shard::NextDue() const {
   };
   for (Micros due : group_due_) at(due == 0 ? 1 : due);
   if (watches_.size() > 0) at(watches_due_ == 0 ? 1 : watches_due_);
-  for (const auto& [id, host] : hosts_) {
+  for (const auto& [id, host] : restless_) {
     if (!host->pushed.empty()) at(host->pushed_at + options_.push_gap);
     at(host->fire_due);
   }
   return next;
 }
 
-void Shard::Tick(Micros now) {
-  for (auto& [id, host] : hosts_) {
+// What single hosts wait for: pushed samples within the gap, `for` clocks.
+void Shard::TickHosts(Micros now) {
+  const auto waiting = restless_;
+  for (const auto& [id, host] : waiting) {
     if (!host->pushed.empty() && now >= host->pushed_at + options_.push_gap) RunPushed(*host, now);
     if (host->fire_due != 0 && host->fire_due <= now) RunForClocks(*host, now);
+    if (host->pushed.empty() && host->fire_due == 0) restless_.erase(id);
   }
+}
+
+void Shard::Tick(Micros now) {
+  TickHosts(now);
   EvaluateGroups(now);
   if (watches_.size() > 0 && now >= watches_due_) {
     watches_due_ = now + options_.watch_every;

@@ -119,6 +119,7 @@ class Shard {
               Micros at);
   void RunPushed(Host& host, Micros now);
   void RunForClocks(Host& host, Micros now);
+  void TickHosts(Micros now);
   void RunWatches(Micros now, const std::string* host_id);
   void Emit(const Host& host, const Rule& rule, const std::vector<AlertEdge>& edges, bool pushed, Micros now);
   void AddFacts(const Host& host, v1::Signal& signal, Micros now) const;
@@ -128,7 +129,9 @@ class Shard {
   std::shared_ptr<const RuleSet> rules_;  // shared with the other shards; immutable
   ShardOptions options_;
   std::map<std::string, std::unique_ptr<Host>> hosts_;  // by id
-  Host* last_ = nullptr;                                // the host found last: batches come host by host
+  // Those that may wait for a pushed evaluation or a `for` clock; no others do. By id: an order of its own.
+  std::map<std::string, Host*> restless_;
+  Host* last_ = nullptr;  // the host found last: batches come host by host
   std::map<std::string, std::vector<v1::RuleState>> restored_;  // by host id, of hosts not seen yet
   std::vector<Micros> group_due_;                               // by index: next time
   std::unique_ptr<AllHosts> all_;

@@ -71,7 +71,10 @@ void Shard::EvaluateAlert(Host& host, const Group& group, const Rule& rule, Micr
   Emit(host, rule, edges, pushed, at);
   for (v1::RuleState& row : state.TakeRows(rule, host.info.id)) states_.push_back(std::move(row));
   const Micros next = state.NextFire(rule);
-  if (pushed && next > at && (host.fire_due == 0 || next < host.fire_due)) host.fire_due = next;
+  if (pushed && next > at && (host.fire_due == 0 || next < host.fire_due)) {
+    host.fire_due = next;
+    restless_[host.info.id] = &host;
+  }
   if (pushed) return;
   std::vector<std::pair<Labels, double>> outputs;
   for (const auto& [key, active] : state.active()) {

@@ -63,7 +63,8 @@ WorldOptions HungAppScene::Options(const SceneOptions& options, const std::strin
   steps:
   - action: pm2.restart
     with: {user: $labels.user, app: $labels.app}
-    verify: {cleared: true, within: 30s, hold: 2s}
+    verify: {cleared: true, within: )",
+                                options.within, R"(, hold: 2s}
   guard: {cooldown: 5m, attempts: {max: 2, within: 1h}, fresh: 10s}
   otherwise: page
 )");

@@ -12,6 +12,7 @@ struct SceneOptions {
   bool sanctioned = true;
   bool autorestart = true;
   std::string page = "{unless_verified_in: 90s}";
+  std::string within = "30s";  // of the verification
   std::string deadlines = "{}";
   std::string audience = "{P0: [oncall], P1: [oncall], P2: [oncall]}";
   std::string receivers;
