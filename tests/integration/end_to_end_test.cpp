@@ -142,6 +142,38 @@ TEST(EndToEnd, APersonRunsAnActionAndSeesItEnd) {
       << output << error;
 }
 
+// How many mails went to this address.
+size_t MailsTo(World& world, const std::string& address) {
+  size_t count = 0;
+  for (const SmtpReceiver::Message& message : world.mail().messages()) count += message.to[0] == address;
+  return count;
+}
+
+TEST(EndToEnd, APageThatNobodyAcknowledgesGoesOneStepFurtherAndAnAcknowledgementEndsThat) {
+  SceneOptions options;
+  options.sanctioned = false;
+  options.page = "at_once";
+  options.deadlines = "{P1: {acknowledge: 4s}}";
+  options.audience = "{P0: [oncall], P1: [oncall, second, third], P2: [oncall]}";
+  options.receivers =
+      "  second: {type: email, smtp: \"MAIL\", from: quell@localhost, to: second@localhost, tls: off, wakes: "
+      "true}\n"
+      "  third: {type: email, smtp: \"MAIL\", from: quell@localhost, to: third@localhost, tls: off, wakes: "
+      "true}\n";
+  HungAppScene scene(options);
+  World& world = scene.world();
+  scene.Hang();
+  ASSERT_TRUE(WaitFor([&] { return MailsTo(world, "oncall@localhost") >= 1; }, 60 * kSecond));
+  ASSERT_TRUE(WaitFor([&] { return MailsTo(world, "second@localhost") == 1; }, 60 * kSecond));
+  ASSERT_EQ(world.QuellExit({"ack", "last"}), 0);
+  const Json incident = world.Incident();
+  EXPECT_TRUE(incident["acknowledged_at"].is_string());
+  EXPECT_TRUE(incident["deadlines"]["acknowledge_by"].is_null()) << incident["deadlines"].dump();
+  EXPECT_EQ(MailsTo(world, "third@localhost"), 0u);
+  // The page, and that automation has given up; neither twice.
+  EXPECT_EQ(MailsTo(world, "oncall@localhost"), 2u) << incident["timeline"].dump(1);
+}
+
 TEST(EndToEnd, SighupLoadsANewAndKeepsTheOldWhenTheNewIsBad) {
   HungAppScene scene;
   World& world = scene.world();

@@ -10,6 +10,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "common/base/clock.h"
 #include "common/base/process.h"
@@ -70,7 +71,8 @@ void World::WriteFiles() {
                  "}\npki: {directory: ", dir_.Path("pki/controller"), "}\nmonitoring: ", options_.monitoring,
                  "\ndeadlines: ", options_.deadlines, "\nreceivers:\n  oncall: {type: email, smtp: \"",
                  mail_.Address(), "\", from: quell@localhost, to: oncall@localhost, tls: off, wakes: true}\n",
-                 "  hook: {type: webhook, url: \"", hook_.Url("/hook"), "\"}\n", options_.receivers,
+                 "  hook: {type: webhook, url: \"", hook_.Url("/hook"), "\"}\n",
+                 absl::StrReplaceAll(options_.receivers, {{"MAIL", mail_.Address()}}),
                  "audience: ", options_.audience, "\nroutes: [{to: [hook]}]\n"));
   const std::string users =
       pm2_ == nullptr ? ""
