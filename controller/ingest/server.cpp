@@ -64,6 +64,7 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   grpc::ByteBuffer incoming_, outgoing_;
   v1::AgentFrame frame_;  // reused: keeps its memory
   std::atomic<Micros> heard_{0};
+  grpc::Alarm pause_;  // ends the pause of a stream over its budget; gone with it: cancelled
 };
 
 class OpenStreams {
@@ -154,9 +155,10 @@ void AgentStream::EndBad(const absl::Status& status) {
 
 // An agent over its budget of bytes is read again later; until then its own spool holds what it has.
 void AgentStream::ReadAfter(Micros pause) {
-  auto alarm = std::make_shared<grpc::Alarm>();  // shared: lives until its own callback
-  alarm->Set(std::chrono::system_clock::now() + std::chrono::microseconds(pause),
-             [outbox = outbox_, alarm](bool) { outbox->Read(); });
+  pause_.Set(std::chrono::system_clock::now() + std::chrono::microseconds(pause),
+             [outbox = outbox_](bool due) {
+               if (due) outbox->Read();
+             });
 }
 
 void AgentStream::OnReadDone(bool ok) {
