@@ -71,7 +71,6 @@ v1::Severity ParseSeverity(const std::string& text) {
 }
 
 // ---- reading
-// ----------------------------------------------------------------------------------------------------
 
 int Get(Session& session, const Words& words) {
   v1::GetRequest request;
@@ -170,7 +169,6 @@ int AuditVerify(Session& session) {
 }
 
 // ---- incident work
-// ----------------------------------------------------------------------------------------------
 
 v1::IncidentAct Act(const std::string& incident, const std::string& text) {
   v1::IncidentAct act;
@@ -229,7 +227,6 @@ void AddIncidentWork(Verbs& verbs, Words& w) {
 }
 
 // ---- commands, holds, the rest
-// ----------------------------------------------------------------------------------
 
 std::vector<std::string> SplitCommas(const std::vector<std::string>& words) {
   std::vector<std::string> out;

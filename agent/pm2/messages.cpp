@@ -69,7 +69,6 @@ std::optional<int64_t> AsId(const Scalar& value) {
 }
 
 // ---- fields
-// ---------------------------------------------------------------------------------------------------
 
 using AppField = void (*)(v1::Pm2App&, const Scalar&);
 struct AppRow {

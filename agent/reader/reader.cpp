@@ -47,7 +47,6 @@ void Reader::WantList() {
 }
 
 // ---- list
-// ---------------------------------------------------------------------------------------------------
 
 bool Reader::AwaitList() {
   const Micros earliest = last_list_ + (retry_ > 0 ? retry_ : options_.list_gap);
@@ -108,7 +107,6 @@ void Reader::TellDown(const absl::Status& why) {
 }
 
 // ---- bus
-// ----------------------------------------------------------------------------------------------------
 
 void Reader::RunBus() {
   Micros retry = options_.retry_least;

@@ -197,6 +197,9 @@ void Controller::StartEngine() {
       Fatal(absl::StrCat("the lists could not be rebuilt: ", built.message()));
     }
   }
+  for (const auto& [host, numbers] : known.numbers) {
+    registry_.Restore(host, numbers.events(), numbers.reports());
+  }
   registry_.SetLogHead(recovered_.head.seq, recovered_.head.chain);
   std::vector<EngineInput> first;
   first.push_back(StartedInput());

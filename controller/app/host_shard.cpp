@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "common/wire/limits.h"
 #include "controller/series/matcher.h"
 
 namespace quell::app {
@@ -13,6 +14,8 @@ namespace {
 constexpr Micros kCheckEvery = kSecond;
 constexpr Micros kAppsEvery = 5 * kSecond;
 constexpr Micros kAppsRecent = 5 * kMinute;
+constexpr size_t kMostApps = 2'000;                    // of one host, as many as an agent tells
+constexpr size_t kMostTables = 2 * wire::kMaxLayouts;  // of one session, with those that are still in a queue
 
 rules::HostInfo InfoOf(const std::string& id, const std::string& name, Labels labels) {
   return rules::HostInfo{.id = id, .name = name, .labels = std::move(labels)};
@@ -75,6 +78,9 @@ void HostShard::Refused(const ingest::HostRecord& host, const std::string& why, 
 const std::vector<uint32_t>& HostShard::Handles(Session& session, const ingest::SeriesTable& table) {
   auto [found, fresh] = session.handles.try_emplace(table.key);
   if (fresh) {
+    // An agent may define its layouts anew for ever; a batch of one that went is looked up once more.
+    if (session.handles.size() > kMostTables && session.handles.begin() != found)
+      session.handles.erase(session.handles.begin());
     found->second.reserve(table.rows.size());
     for (const auto& row : table.rows) {
       found->second.push_back(rules_.SeriesFor(table.host_id, row.name, row.labels, table.job));
@@ -141,14 +147,15 @@ void HostShard::Tick(Micros now) {
 // Which apps a host has is read off the series that each app has.
 void HostShard::LookAtApps(Micros now) {
   std::map<std::string, std::set<std::string>, std::less<>> apps;  // by host name
-  rules_.source().Select({series::Matcher::Equal(kMetricName, "pm2_app_pid")}, now - kAppsRecent, now,
-                         series::Read::kNewest, [&](const Labels& labels, std::span<const Sample> samples) {
-                           if (!samples.empty() && !IsStale(samples.back().value)) {
-                             apps[std::string(labels.Get("instance"))].insert(absl::StrCat(
-                                 std::string(labels.Get("user")), "/", std::string(labels.Get("app"))));
-                           }
-                           return true;
-                         });
+  rules_.source().Select(
+      {series::Matcher::Equal(kMetricName, "pm2_app_pid")}, now - kAppsRecent, now, series::Read::kNewest,
+      [&](const Labels& labels, std::span<const Sample> samples) {
+        if (samples.empty() || IsStale(samples.back().value)) return true;
+        std::set<std::string>& known = apps[std::string(labels.Get("instance"))];
+        if (known.size() < kMostApps)
+          known.insert(absl::StrCat(std::string(labels.Get("user")), "/", std::string(labels.Get("app"))));
+        return true;
+      });
   for (const auto& [id, host] : liveness_.hosts()) {
     auto found = apps.find(host.name());
     if (found == apps.end()) continue;

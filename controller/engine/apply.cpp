@@ -53,6 +53,10 @@ class Applier {
         return Signal(payload.signal_edge().signal());
       case v1::Payload::kWatchEdge:
         return Watch(payload.watch_edge());
+      case v1::Payload::kAppEvent:
+        return Seen(payload.app_event());
+      case v1::Payload::kCommandReported:
+        return Seen(payload.command_reported());
       case v1::Payload::kIncidentOpened:
         return Opened(payload.incident_opened().incident());
       case v1::Payload::kIncidentChanged:
@@ -175,6 +179,25 @@ class Applier {
       from = state_.decisions.erase(from);
     }
     state_.signals.erase(signal);
+  }
+
+  // Numbers are the agent's, and 0 for what the controller itself found out.
+  void Seen(const v1::AppEvent& event) {
+    if (event.host_id().empty() || event.seq() == 0) return;
+    v1::HostNumbers& numbers = NumbersOf(event.host_id());
+    numbers.set_events(std::max(numbers.events(), event.seq()));
+  }
+
+  void Seen(const v1::CommandReported& reported) {
+    if (reported.host_id().empty() || reported.report().seq() == 0) return;
+    v1::HostNumbers& numbers = NumbersOf(reported.host_id());
+    numbers.set_reports(std::max(numbers.reports(), reported.report().seq()));
+  }
+
+  v1::HostNumbers& NumbersOf(const std::string& host_id) {
+    v1::HostNumbers& numbers = state_.numbers[host_id];
+    numbers.set_host_id(host_id);
+    return numbers;
   }
 
   // A false condition that names a signal says that it still fires, on that sample.

@@ -30,6 +30,7 @@ v1::Snapshot ToSnapshot(const State& state) {
   ToList(state.watches, snapshot.mutable_watches());
   ToList(state.decisions, snapshot.mutable_decisions());
   ToList(state.counts, snapshot.mutable_counts());
+  ToList(state.numbers, snapshot.mutable_numbers());
   snapshot.set_next_incident(state.next_incident);
   snapshot.set_next_command(state.next_command);
   return snapshot;
@@ -54,6 +55,7 @@ State FromSnapshot(const v1::Snapshot& snapshot) {
     state.decisions[key] = decision;
   }
   for (const auto& count : snapshot.counts()) state.counts[count.key()] = count;
+  for (const auto& numbers : snapshot.numbers()) state.numbers[numbers.host_id()] = numbers;
   state.next_incident = std::max<uint64_t>(1, snapshot.next_incident());
   state.next_command = std::max<uint64_t>(1, snapshot.next_command());
   return state;

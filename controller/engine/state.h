@@ -26,6 +26,7 @@ struct State {
   std::map<std::string, v1::Watch> watches;          // by id
   std::map<std::string, v1::Decision> decisions;     // newest, by signal key + policy + step
   std::map<std::string, v1::GuardCount> counts;      // by guard key
+  std::map<std::string, v1::HostNumbers> numbers;    // by host id
   uint64_t next_incident = 1;
   uint64_t next_command = 1;
 };

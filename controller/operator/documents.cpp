@@ -46,7 +46,6 @@ RowFilter Everything(const std::string& parent = "") {
 }
 
 // ---- the first screen
-// -------------------------------------------------------------------------------------------
 
 absl::StatusOr<Json> HostsSummary(OperatorBackend& backend) {
   QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List("host", Everything(), kMostRows, ""));
@@ -127,7 +126,6 @@ absl::StatusOr<Json> OpenIncidents(OperatorBackend& backend, bool* more) {
 }
 
 // ---- lists
-// --------------------------------------------------------------------------------------------------------
 
 struct RowKind {
   std::string_view plural;
@@ -318,7 +316,6 @@ absl::StatusOr<Listed> ListRows(OperatorBackend& backend, const RowKind& kind,
 }
 
 // ---- descriptions
-// -------------------------------------------------------------------------------------------------
 
 Json EvidenceListed(OperatorBackend& backend, const std::string& owner) {
   Json out = Json::array();

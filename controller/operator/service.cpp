@@ -110,7 +110,6 @@ grpc::Status OperatorService::Act(Context* context, std::string_view method, v1:
 }
 
 // ---- reading
-// ----------------------------------------------------------------------------------------------------
 
 grpc::Status OperatorService::Status(Context* c, const v1::StatusRequest*, v1::Document* out) {
   return Read(c, "/quell.v1.Operator/Status", out, [&](const Caller&) { return StatusDocument(backend_); });
@@ -164,7 +163,6 @@ grpc::Status OperatorService::AuditVerify(Context* c, const v1::AuditVerifyReque
 }
 
 // ---- acting
-// -----------------------------------------------------------------------------------------------------
 
 absl::Status OperatorService::FillIncident(const v1::IncidentAct& in, v1::IncidentAct* out, size_t longest) {
   QUELL_RETURN_IF_ERROR(TooLong(in.text(), longest, "the text"));
@@ -313,7 +311,6 @@ grpc::Status OperatorService::TestNotice(Context* c, const v1::NotifyTest* in, v
 }
 
 // ---- the server
-// -------------------------------------------------------------------------------------------------
 
 absl::StatusOr<std::unique_ptr<OperatorServer>> OperatorServer::Start(const std::string& socket_path,
                                                                       OperatorBackend& backend) {

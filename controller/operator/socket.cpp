@@ -22,6 +22,7 @@ namespace quell::operators {
 namespace {
 
 constexpr int kBacklog = 16;
+constexpr int kWithoutDescriptors = 100;  // ms until the next attempt
 
 absl::StatusOr<sockaddr_un> Address(const std::string& path) {
   sockaddr_un address{};
@@ -123,6 +124,8 @@ void OperatorSocket::Accept(grpc::Server& server) {
     if ((ready[0].revents & POLLIN) == 0) continue;
     const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) Take(server, fd);
+    // Out of descriptors the caller stays in the backlog, and poll says so again at once.
+    if (fd < 0 && (errno == EMFILE || errno == ENFILE) && poll(&ready[1], 1, kWithoutDescriptors) > 0) return;
   }
 }
 

@@ -1,6 +1,8 @@
 #include "controller/policy/bind.h"
 
 #include <charconv>
+#include <cmath>
+#include <map>
 #include <set>
 
 #include "absl/strings/str_cat.h"
@@ -119,15 +121,20 @@ absl::Status UnknownAction(std::string_view name) {
 // The processes that the evidence speaks of: the facts that were looked up when the signal fired.
 void FillExpected(const v1::Signal& signal, v1::Action& action) {
   if (!action.has_pm2_restart()) return;
+  std::map<int64_t, v1::Pm2Process> processes;
   for (const v1::Fact& fact : signal.facts()) {
-    if (fact.series().name() != "pm2_app_pid" || fact.value() <= 0) continue;
+    int64_t pm_id = 0;
     for (const v1::Label& label : fact.series().labels()) {
-      int64_t pm_id = 0;
       if (label.name() != "pm_id" || !ParseNumber(label.value(), &pm_id)) continue;
-      v1::Pm2Process* process = action.mutable_pm2_restart()->add_expect();
-      process->set_pm_id(pm_id);
-      process->set_pid(static_cast<int64_t>(fact.value()));
+      v1::Pm2Process& process = processes[pm_id];
+      process.set_pm_id(pm_id);
+      if (fact.series().name() == "pm2_app_pid") process.set_pid(static_cast<int64_t>(fact.value()));
+      if (fact.series().name() == "pm2_app_started_seconds")
+        process.set_started_ms(std::llround(fact.value() * 1e3));
     }
+  }
+  for (const auto& [pm_id, process] : processes) {
+    if (process.pid() > 0) *action.mutable_pm2_restart()->add_expect() = process;
   }
 }
 

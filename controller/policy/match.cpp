@@ -24,6 +24,13 @@ bool Matches(const v1::Policy& policy, const v1::Signal& signal) {
   return true;
 }
 
+// A process, or that there was none (pid 0): either can be compared with what the host finds.
+bool NamesProcess(const v1::Signal& signal) {
+  const auto& facts = signal.facts();
+  return std::any_of(facts.begin(), facts.end(),
+                     [](const v1::Fact& fact) { return fact.series().name() == "pm2_app_pid"; });
+}
+
 }  // namespace
 
 const v1::Policy* Match(const v1::Config& config, const v1::Signal& signal) {
@@ -63,6 +70,10 @@ const v1::Host* HostOf(const engine::State& state, const v1::Signal& signal) {
 std::string WhyNotTrusted(const v1::Config& config, const v1::Signal& signal, const v1::Action& action) {
   if (ActionRisk(action) != v1::RISK_LOW && ActionRisk(action) != v1::RISK_MEDIUM) {
     return ActionName(action) + " is never automatic";
+  }
+  if (EndsProcess(action) && !NamesProcess(signal)) {
+    return "nothing tells which process of " + TargetOf(action) + " it was that " + signal.alert() +
+           " is about";
   }
   const v1::AlertRule* alert = FindAlert(config, signal.alert());
   if (alert == nullptr) return "no loaded rule is named " + signal.alert();

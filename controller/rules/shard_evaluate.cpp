@@ -9,6 +9,9 @@ namespace quell::rules {
 namespace {
 
 constexpr std::string_view kUp = "up";
+// Alerts of one rule on one host, where its group says no `limit`: an agent can't make up incidents without
+// end.
+constexpr int64_t kMostAlerts = 1'000;
 
 void PutDefinition(const Labels& labels, v1::SeriesDefinition* out) {
   out->set_name(std::string(labels.Get(kMetricName)));
@@ -62,7 +65,8 @@ void Shard::EvaluateAlert(Host& host, const Group& group, const Rule& rule, Micr
   if (value.ok()) {
     for (promql::Element& element : value->vector)
       if (element.newest == 0) element.newest = read.newest;
-    status = state.Take(rule, value->vector, group.limit, at, kind, edges);
+    const int64_t limit = group.limit > 0 ? group.limit : kMostAlerts;
+    status = state.Take(rule, value->vector, limit, at, kind, edges);
   }
   if (!status.ok()) {
     ++counters_.rule_failures;

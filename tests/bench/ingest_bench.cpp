@@ -46,7 +46,6 @@ struct Plan {
 };
 
 // ---- the agents
-// --------------------------------------------------------------------------------------------------------
 // The newest collection of this machine, thinned out to the wanted number of series.
 class Source final : public agent::CollectorSink {
  public:
@@ -167,7 +166,6 @@ class Player final : public grpc::ClientBidiReactor<v1::AgentFrame, v1::Controll
 }
 
 // ---- the controller
-// ----------------------------------------------------------------------------------------------------
 class OneShard final : public ingest::ShardRouter, public ingest::ShardPort {
  public:
   OneShard(std::shared_ptr<const rules::RuleSet> rules)

@@ -187,7 +187,6 @@ TEST_F(Program, TheEnginesAnswerIsTheExit) {
 }
 
 // ---- run
-// --------------------------------------------------------------------------------------------------------
 
 const std::vector<std::string> kRestart = {"run",    "pm2.restart", "--host", "web-1",
                                            "--user", "deploy",      "--app",  "portal"};
@@ -261,7 +260,6 @@ TEST_F(Program, RunFindsHostsByServiceAndLabel) {
 }
 
 // ---- the rest
-// ---------------------------------------------------------------------------------------------------
 
 TEST_F(Program, QueryNowAndOverARange) {
   Micros asked = -1;

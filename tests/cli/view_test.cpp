@@ -199,7 +199,6 @@ TEST(Times, LocalZoneAndNull) {
 }
 
 // ---- run
-// --------------------------------------------------------------------------------------------------------
 
 TEST(RunParameters, Parsed) {
   const auto params = ParseParams({"--user", "deploy", "--max-memory=400", "--app", "--odd"});

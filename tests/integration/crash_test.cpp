@@ -2,6 +2,7 @@
 // is lost, nothing that was done is done twice, nobody is told twice without being told so.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <random>
 #include <set>
 
@@ -25,9 +26,10 @@ class Storm {
   // Whether it came there.
   bool Live(const std::string& crash_at, Micros longest) {
     world().StartControllerUntil(crash_at);
+    bool noted = false;
     const bool came = WaitFor(
         [&] {
-          Note();
+          noted = noted || Note();
           return !world().Running("controller");
         },
         longest);
@@ -36,16 +38,51 @@ class Storm {
   }
 
   // A person's word, noted where it was taken.
-  void Note() {
-    if (world().Items("incidents").empty()) return;
+  bool Note() {
+    if (world().Items("incidents").empty()) return false;
     const std::string text = absl::StrCat("word ", ++words_, ".");
-    if (world().QuellExit({"note", "last", text}) == 0) taken_.insert(text);
+    const bool taken = world().QuellExit({"note", "last", text}) == 0;
+    if (taken) taken_.insert(text);
+    return taken;
+  }
+
+  void Restart(const std::string& program) {
+    if (program == "controller") world().StartController();
+    if (program == "agent") world().StartAgent();
+    if (program == "executor") world().StartExecutor();
+    Note();
   }
 
   void Finish() {
     world().StartController();
     ASSERT_TRUE(world().WaitForStatus("resolved", 180 * kSecond)) << world().Incident().dump(1);
     ASSERT_TRUE(WaitFor([&] { return Unsent().empty(); }, 60 * kSecond)) << Unsent();
+  }
+
+  // A command whose outcome died with the executor is unknown and never tried again by itself: it either
+  // helped, or a person is told.
+  void CheckAfterAnyDeath() {
+    ASSERT_TRUE(WaitFor(
+        [&] {
+          const Json incident = world().Incident();
+          return incident["status"] == "resolved" || GivenUp();
+        },
+        180 * kSecond))
+        << world().Incident().dump(1);
+    int started = 0;
+    for (const Json& command : world().Items("commands")) {
+      started += command["state"] == "succeeded" || command["state"] == "unknown";
+    }
+    const int restarts = world().pm2().AppRestarts("portal");
+    EXPECT_LE(restarts, started) << Json(world().Items("commands")).dump(1);
+    EXPECT_LE(restarts, 1);
+    EXPECT_TRUE(restarts == 1 || GivenUp());
+    CheckWords();
+    CheckEvents();
+    CheckMail();
+    CheckHook();
+    std::string output;
+    EXPECT_EQ(world().QuellExit({"audit", "verify"}, &output), 0) << output;
   }
 
   void Check() {
@@ -77,9 +114,12 @@ class Storm {
     return "";
   }
 
+  bool GivenUp() { return world().Incident()["given_up"].is_string(); }
+
   void CheckWords() {
     std::map<std::string, int> seen;
-    for (const Json& entry : world().Incident()["timeline"]) ++seen[entry["text"].get<std::string>()];
+    const Json incident = world().Incident();
+    for (const Json& entry : incident["timeline"]) ++seen[entry["text"].get<std::string>()];
     EXPECT_FALSE(taken_.empty());
     for (const std::string& text : taken_) EXPECT_EQ(seen[text], 1) << text;
   }
@@ -104,7 +144,7 @@ class Storm {
         EXPECT_TRUE(marked) << mail.data;
       }
     }
-    EXPECT_EQ(by_key.size(), 2u) << "declared and resolved";
+    EXPECT_GE(by_key.size(), 1u);
   }
 
   void CheckHook() {
@@ -121,7 +161,6 @@ class Storm {
       }
     }
     EXPECT_EQ(by_transition["declared"], 1);
-    EXPECT_EQ(by_transition["resolved"], 1);
   }
 
   HungAppScene scene_;
@@ -129,25 +168,66 @@ class Storm {
   std::set<std::string> taken_;  // the controller said that it has them
 };
 
-TEST(Crash, KilledAtEveryStepOfEveryKindOfCommitOfAnIncident) {
+// What an incident's life consists of, in about this order; a life of the controller ends at each step of the
+// next one of them.
+TEST(Crash, ControllerKilledAroundEachKindOfCommitOfAnIncident) {
   Storm storm;
   World& world = storm.world();
   world.Kill("controller");
   storm.scene().Hang();
   std::set<std::string> reached;
-  for (const char* kind :
-       {"signal_edge", "command_delivered", "command_reported", "notice_result", "watch_edge"}) {
+  for (const char* kind : {"signal_edge", "notice_result", "command_delivered", "command_reported",
+                           "app_event", "watch_edge", "time_passed"}) {
     for (const char* step : {"before", "after", "effects"}) {
       const std::string at = absl::StrCat(step, ":", kind);
-      const Micros t = RealClock().Monotonic();
-      if (storm.Live(at, 20 * kSecond)) reached.insert(at);
-      printf("%s %d %.1f\n", at.c_str(), (int)reached.count(at),
-             (double)(RealClock().Monotonic() - t) / kSecond);
-      fflush(stdout);
+      if (storm.Live(at, 4 * kSecond)) reached.insert(at);
     }
   }
   storm.Finish();
   storm.Check();
+  // How far lives of four seconds come with the command is a matter of the machine; these two are always
+  // reached.
+  for (const char* kind : {"signal_edge", "notice_result"}) {
+    for (const char* step : {"before", "after", "effects"}) {
+      EXPECT_TRUE(reached.contains(absl::StrCat(step, ":", kind))) << step << " " << kind;
+    }
+  }
+}
+
+// Each life gets as far as its number of commits: later ones see more of what an incident is made of.
+TEST(Crash, ControllerKilledAtTheNthCommitOfEachLife) {
+  Storm storm;
+  World& world = storm.world();
+  world.Kill("controller");
+  storm.scene().Hang();
+  int reached = 0;
+  for (int commit = 1; commit <= 10; ++commit) {
+    for (const char* step : {"before", "after", "effects"}) {
+      reached += storm.Live(absl::StrCat(step, ":", commit), 4 * kSecond);
+    }
+  }
+  EXPECT_GE(reached, 15);
+  storm.Finish();
+  storm.Check();
+}
+
+// Whichever dies when: one start of the command at most, and if its outcome was lost with the executor, a
+// person hears of it.
+TEST(Crash, AnyProgramKilledAtAnyMoment) {
+  const unsigned seed = std::random_device()();
+  SCOPED_TRACE(absl::StrCat("seed ", seed));
+  std::mt19937 random(seed);
+  Storm storm;
+  World& world = storm.world();
+  storm.scene().Hang();
+  for (int round = 0; round < 24; ++round) {
+    const char* program = std::array{"controller", "agent", "executor"}[random() % 3];
+    const Micros moment = static_cast<Micros>(random() % 1500) * kMillisecond;
+    EXPECT_FALSE(WaitFor([&] { return !world.Running(program); }, moment)) << program << " ended by itself";
+    world.Kill(program);
+    storm.Restart(program);
+  }
+  storm.CheckAfterAnyDeath();
 }
 
 }  // namespace

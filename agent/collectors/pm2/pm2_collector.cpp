@@ -105,7 +105,6 @@ void Pm2Collector::Attach(const std::string& user, int fd) {
 }
 
 // ---- frames
-// ---------------------------------------------------------------------------------------------------
 
 void Pm2Collector::Listen() {
   for (;;) {
@@ -193,7 +192,6 @@ void Pm2Collector::Push(const std::string& name, User& user, const AppChange& ch
 }
 
 // ---- series
-// -----------------------------------------------------------------------------------------------------
 
 absl::Status Pm2Collector::Collect(Clock& clock, CollectorSink& sink) {
   absl::MutexLock lock(&mutex_);

@@ -144,6 +144,34 @@ TEST(Guards, AnUnknownAlertOnlyAsks) {
   EXPECT_EQ(s.LastDecision(), "ask/provenance");
 }
 
+TEST(Guards, ASignalThatTellsNoProcessOnlyAsks) {
+  Scenario s;
+  v1::Signal signal = s.SignalOf(1, "AppHung", v1::P1);
+  signal.clear_facts();
+  s.Edge(signal, v1::FIRING);
+  EXPECT_EQ(s.LastDecision(), "ask/provenance");
+  EXPECT_THAT(s.starts, IsEmpty());
+}
+
+TEST(Guards, TheProcessIsExpectedByItsPidAndItsStart) {
+  Scenario s;
+  v1::Signal signal = s.SignalOf(1, "AppHung", v1::P1);
+  v1::Fact started = signal.facts(0);
+  started.mutable_series()->set_name("pm2_app_started_seconds");
+  started.set_value(1795403704.314);
+  *signal.add_facts() = started;
+  v1::Fact gone = signal.facts(0);
+  gone.mutable_series()->mutable_labels(0)->set_value("4");
+  gone.set_value(0);
+  *signal.add_facts() = gone;
+  s.Edge(signal, v1::FIRING);
+  const v1::CommandEntry command = s.Command();
+  const auto& expect = command.typed().pm2_restart().expect();
+  ASSERT_EQ(expect.size(), 1);
+  EXPECT_EQ(expect[0].pid(), 4711);
+  EXPECT_EQ(expect[0].started_ms(), 1795403704314);
+}
+
 TEST(Guards, OldEvidenceIsConfirmedFirst) {
   Scenario s;
   v1::Signal signal = s.SignalOf(1, "AppHung", v1::P1);

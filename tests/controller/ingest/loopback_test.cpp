@@ -124,7 +124,6 @@ TEST_F(Loopback, ASecondStreamOfAHostReplacesTheFirst) {
 }
 
 // ---- what ends a stream, and that stream alone
-// ------------------------------------------------------------------------
 class BadStream : public Loopback {
  protected:
   void SetUp() override {
@@ -242,7 +241,6 @@ TEST_F(Loopback, ARevokedAgentsStreamIsCut) {
 }
 
 // ---- refusals in the handshake are told by the agent
-// --------------------------------------------------------------------
 TEST_F(Loopback, X03_AnAgentPosingAsAControllerIsToldByTheAgent) {
   security::CertificateSpec spec = pki_.ControllerSpec(RandomUuid());
   spec.uris = {pki_.Uri("agent", b_)};
@@ -281,7 +279,6 @@ TEST_F(Loopback, NoControllerIsToldToo) {
 }
 
 // ---- budgets
-// ---------------------------------------------------------------------------------------------------------
 TEST_F(Loopback, X07_OneAgentOverItsBudgetStarvesNoOther) {
   BudgetLimits budget;
   budget.bytes_per_second = 10 << 10;
@@ -324,8 +321,8 @@ TEST_F(Loopback, X07_OneAgentOverItsBudgetStarvesNoOther) {
 }
 
 // ---- a controller that stops answering
-// ---------------------------------------------------------------------------------- Passes bytes both ways
-// between one client at a time and the controller, until it is frozen.
+//
+// Passes bytes both ways between one client at a time and the controller, until it is frozen.
 class Proxy {
  public:
   explicit Proxy(int to) : to_(to) {

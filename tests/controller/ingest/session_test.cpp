@@ -346,7 +346,6 @@ TEST_F(AgentSessionTest, ASkewedClockIsASeriesAndAnEvent) {
 }
 
 // ---- budgets
-// ----------------------------------------------------------------------------------------------------------
 TEST_F(AgentSessionTest, X07_SeriesOverBudgetAreDroppedCountedAndTold) {
   options_.budget.series = 100;
   Reconnect();

@@ -17,7 +17,6 @@ bool Says(const absl::Status& status, const std::string& text) {
 }
 
 // ---- roles
-// ------------------------------------------------------------------------------------------------------
 
 const google::protobuf::ServiceDescriptor& Service() {
   v1::StatusRequest::descriptor();  // links the file in
@@ -69,7 +68,6 @@ TEST(RoleTable, RunTakesTheRoleOfTheActionsRisk) {
 }
 
 // ---- references
-// -------------------------------------------------------------------------------------------------
 
 class References : public ::testing::Test {
  protected:
@@ -147,7 +145,6 @@ TEST_F(References, WhatLooksLikeACommand) {
 }
 
 // ---- documents
-// --------------------------------------------------------------------------------------------------
 
 class Documents : public References {};
 
