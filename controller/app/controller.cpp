@@ -310,8 +310,8 @@ void Controller::AddMetrics() {
   metrics_.AddCounterCallback("quell_log_lines_dropped_total",
                               "Lines of the program's own log that were dropped.",
                               [] { return static_cast<double>(LogLinesDropped()); });
-  for (const auto& [name, help, read] : ShardMetrics()) {
-    metrics_.AddGaugeCallback(name, help, [this, read] {
+  for (const ShardMetric& row : ShardMetrics()) {
+    metrics_.AddGaugeCallback(row.name, row.help, [this, read = row.read] {
       double all = 0;
       for (const rules::ShardStats& stats : shards_->Stats()) all += read(stats);
       return all;
