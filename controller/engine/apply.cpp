@@ -16,6 +16,7 @@ using google::protobuf::Message;
 constexpr Micros kKeepResolved = kDay;  // resolved incidents, their commands and notices stay in the state
 constexpr Micros kKeepCounts = kDay;    // the longest window of a guard
 constexpr int kMostCounts = 1000;       // per key
+constexpr size_t kMostChanges = 1000;   // the log has every one
 constexpr int kTimelineHead = 200;      // entries kept from the beginning, and
 constexpr int kTimelineEntries = 1000;  // in all: the log has every one
 
@@ -84,6 +85,25 @@ class Applier {
         return;
       case v1::Payload::kDecisionMade:
         return Decided(payload.decision_made().decision());
+      case v1::Payload::kPlanMade:
+        return Made(payload.plan_made().plan());
+      case v1::Payload::kPlanChanged:
+        return Changed(payload.plan_changed());
+      case v1::Payload::kChangeRecorded:
+        return Recorded(payload.change_recorded().change());
+      case v1::Payload::kTokenChanged:
+        state_.tokens[payload.token_changed().token().id()] = payload.token_changed().token();
+        return;
+      case v1::Payload::kHostEnrolled:
+        return Enrolled(payload.host_enrolled());
+      case v1::Payload::kCertificateRenewed:
+        return Renewed(payload.certificate_renewed());
+      case v1::Payload::kHostChanged:
+        state_.hosts[payload.host_changed().host().id()] = payload.host_changed().host();
+        return;
+      case v1::Payload::kPersonChanged:
+        state_.people[payload.person_changed().person().name()] = payload.person_changed().person();
+        return;
       default:
         return;  // facts that change nothing by themselves
     }
@@ -115,12 +135,26 @@ class Applier {
     if (host.first_seen_us() == 0)
       host.set_first_seen_us(before.first_seen_us() == 0 ? now_ : before.first_seen_us());
     if (host.apps().empty()) *host.mutable_apps() = before.apps();
+    KeepOwn(before, host);
     SetLiveness(edge, before, host);
     if (host.liveness() != before.liveness()) host.set_liveness_since_us(now_);
     if (edge.kind() != v1::HostEdge::HOST_LOST) return;
     for (auto& [key, signal] : state_.signals) {
       if (signal.host_id() == host.id()) HoldSignal(signal);
     }
+  }
+
+  // What the controller alone decides comes from no stream.
+  static void KeepOwn(const v1::Host& before, v1::Host& host) {
+    if (before.id().empty()) return;
+    if (host.labels().empty()) *host.mutable_labels() = before.labels();
+    host.set_key_sha256(before.key_sha256());
+    host.set_revoked(before.revoked());
+    host.set_revoked_us(before.revoked_us());
+    host.set_deleted(before.deleted());
+    host.set_enrolled_us(before.enrolled_us());
+    host.set_certificate_expires_us(before.certificate_expires_us());
+    host.set_token(before.token());
   }
 
   void SetLiveness(const v1::HostEdge& edge, const v1::Host& before, v1::Host& host) const {
@@ -274,6 +308,49 @@ class Applier {
     if (waited && it->second.state() == v1::ISSUED) CountAct(it->second);
   }
 
+  void Made(const v1::Plan& plan) {
+    state_.plans[plan.id()] = plan;
+    auto it = state_.incidents.find(plan.incident());
+    if (it == state_.incidents.end()) {
+      state_.next_command = std::max(state_.next_command, plan.number() + 1);
+      return;
+    }
+    it->second.add_plans(plan.id());
+    it->second.set_commands_count(it->second.commands_count() + 1);
+  }
+
+  void Changed(const v1::PlanChanged& change) {
+    auto it = state_.plans.find(change.plan());
+    if (it != state_.plans.end()) CopyFields(change.set(), change.fields(), it->second);
+  }
+
+  void Recorded(const v1::Change& change) {
+    state_.changes[change.id()] = change;
+    if (state_.changes.size() <= kMostChanges) return;
+    const auto older = [](const auto& a, const auto& b) { return a.second.at_us() < b.second.at_us(); };
+    state_.changes.erase(std::min_element(state_.changes.begin(), state_.changes.end(), older));
+  }
+
+  // Redeem, record and issue are this one record.
+  void Enrolled(const v1::HostEnrolled& enrolled) {
+    v1::Host& host = state_.hosts[enrolled.host().id()];
+    host = enrolled.host();
+    host.set_key_sha256(enrolled.key_sha256());
+    host.set_enrolled_us(now_);
+    host.set_token(enrolled.token());
+    auto token = state_.tokens.find(enrolled.token());
+    if (token == state_.tokens.end()) return;
+    token->second.set_used_us(now_);
+    token->second.set_key_sha256(enrolled.key_sha256());
+    token->second.set_host_id(host.id());
+    token->second.set_certificate(enrolled.certificate());
+  }
+
+  void Renewed(const v1::CertificateRenewed& renewed) {
+    auto host = state_.hosts.find(renewed.host_id());
+    if (host != state_.hosts.end()) host->second.set_certificate_expires_us(renewed.expires_us());
+  }
+
   void CountAct(const v1::CommandEntry& command) {
     if (command.dry_run()) return;
     CountAt(policy::TargetCountKey(command.host_id(), command.target()));
@@ -312,6 +389,7 @@ class Applier {
         continue;
       }
       for (const std::string& id : it->second.commands()) state_.commands.erase(id);
+      for (const std::string& id : it->second.plans()) state_.plans.erase(id);
       for (const std::string& key : it->second.signals()) {
         auto signal = state_.signals.find(key);
         const bool done = signal != state_.signals.end() && signal->second.incident() == it->first;

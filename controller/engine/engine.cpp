@@ -63,6 +63,22 @@ std::string SubjectOf(const v1::Payload& payload) {
       return payload.hold_ended().id();
     case v1::Payload::kDecisionMade:
       return payload.decision_made().decision().incident();
+    case v1::Payload::kPlanMade:
+      return payload.plan_made().plan().id();
+    case v1::Payload::kPlanChanged:
+      return payload.plan_changed().plan();
+    case v1::Payload::kChangeRecorded:
+      return payload.change_recorded().change().id();
+    case v1::Payload::kTokenChanged:
+      return payload.token_changed().token().id();
+    case v1::Payload::kHostEnrolled:
+      return payload.host_enrolled().host().id();
+    case v1::Payload::kCertificateRenewed:
+      return payload.certificate_renewed().host_id();
+    case v1::Payload::kHostChanged:
+      return payload.host_changed().host().id();
+    case v1::Payload::kPersonChanged:
+      return payload.person_changed().person().name();
     default:
       return "";
   }

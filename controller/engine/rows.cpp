@@ -36,6 +36,19 @@ ProjectionRow RowOf(const v1::Notice& notice) {
   return Row("notice", notice.key(), notice.queued_us(), open, notice.incident(), notice);
 }
 ProjectionRow RowOf(const v1::Hold& hold) { return Row("hold", hold.id(), hold.since_us(), true, "", hold); }
+ProjectionRow RowOf(const v1::Plan& plan) {
+  const bool open = plan.state() == v1::PLAN_AWAITING_APPROVAL || plan.state() == v1::PLAN_RUNNING;
+  return Row("plan", plan.id(), plan.proposed_us(), open, plan.incident(), plan);
+}
+ProjectionRow RowOf(const v1::Change& change) {
+  return Row("change", change.id(), change.at_us(), true, change.host_id(), change);
+}
+ProjectionRow RowOf(const v1::JoinToken& token) {
+  return Row("token", token.id(), token.made_us(), token.used_us() == 0, token.host_id(), token);
+}
+ProjectionRow RowOf(const v1::Person& person) {
+  return Row("person", person.name(), person.since_us(), !person.revoked(), "", person);
+}
 ProjectionRow RowOf(const v1::Decision& decision) {
   return Row("decision", std::to_string(decision.seq()), decision.at_us(), true, decision.incident(),
              decision);
@@ -43,7 +56,7 @@ ProjectionRow RowOf(const v1::Decision& decision) {
 
 // What records name; each entity gets one row however often it was touched.
 struct Touched {
-  std::set<std::string> incidents, commands, signals, hosts, notices;
+  std::set<std::string> incidents, commands, signals, hosts, notices, plans, changes, tokens, people;
 
   void Note(const v1::Payload& payload) {
     switch (payload.kind_case()) {
@@ -73,6 +86,32 @@ struct Touched {
         break;
       case v1::Payload::kNoticeChanged:
         notices.insert(payload.notice_changed().key());
+        break;
+      case v1::Payload::kPlanMade:
+        plans.insert(payload.plan_made().plan().id());
+        incidents.insert(payload.plan_made().plan().incident());
+        break;
+      case v1::Payload::kPlanChanged:
+        plans.insert(payload.plan_changed().plan());
+        break;
+      case v1::Payload::kChangeRecorded:
+        changes.insert(payload.change_recorded().change().id());
+        break;
+      case v1::Payload::kTokenChanged:
+        tokens.insert(payload.token_changed().token().id());
+        break;
+      case v1::Payload::kHostEnrolled:
+        hosts.insert(payload.host_enrolled().host().id());
+        tokens.insert(payload.host_enrolled().token());
+        break;
+      case v1::Payload::kCertificateRenewed:
+        hosts.insert(payload.certificate_renewed().host_id());
+        break;
+      case v1::Payload::kHostChanged:
+        hosts.insert(payload.host_changed().host().id());
+        break;
+      case v1::Payload::kPersonChanged:
+        people.insert(payload.person_changed().person().name());
         break;
       default:
         break;
@@ -148,6 +187,10 @@ std::vector<ProjectionRow> RowsFor(const std::vector<Record>& records, const Sta
   AddRows(state.signals, touched.signals, rows);
   AddRows(state.hosts, touched.hosts, rows);
   AddRows(state.notices, touched.notices, rows);
+  AddRows(state.plans, touched.plans, rows);
+  AddRows(state.changes, touched.changes, rows);
+  AddRows(state.tokens, touched.tokens, rows);
+  AddRows(state.people, touched.people, rows);
   return rows;
 }
 
@@ -163,6 +206,10 @@ std::vector<ProjectionRow> AllRows(const State& state) {
   all(state.notices);
   all(state.holds);
   all(state.decisions);
+  all(state.plans);
+  all(state.changes);
+  all(state.tokens);
+  all(state.people);
   return rows;
 }
 

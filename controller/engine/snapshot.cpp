@@ -31,6 +31,10 @@ v1::Snapshot ToSnapshot(const State& state) {
   ToList(state.decisions, snapshot.mutable_decisions());
   ToList(state.counts, snapshot.mutable_counts());
   ToList(state.numbers, snapshot.mutable_numbers());
+  ToList(state.plans, snapshot.mutable_plans());
+  ToList(state.changes, snapshot.mutable_changes());
+  ToList(state.tokens, snapshot.mutable_tokens());
+  ToList(state.people, snapshot.mutable_people());
   snapshot.set_next_incident(state.next_incident);
   snapshot.set_next_command(state.next_command);
   return snapshot;
@@ -56,6 +60,10 @@ State FromSnapshot(const v1::Snapshot& snapshot) {
   }
   for (const auto& count : snapshot.counts()) state.counts[count.key()] = count;
   for (const auto& numbers : snapshot.numbers()) state.numbers[numbers.host_id()] = numbers;
+  for (const auto& plan : snapshot.plans()) state.plans[plan.id()] = plan;
+  for (const auto& change : snapshot.changes()) state.changes[change.id()] = change;
+  for (const auto& token : snapshot.tokens()) state.tokens[token.id()] = token;
+  for (const auto& person : snapshot.people()) state.people[person.name()] = person;
   state.next_incident = std::max<uint64_t>(1, snapshot.next_incident());
   state.next_command = std::max<uint64_t>(1, snapshot.next_command());
   return state;

@@ -27,6 +27,10 @@ struct State {
   std::map<std::string, v1::Decision> decisions;     // newest, by signal key + policy + step
   std::map<std::string, v1::GuardCount> counts;      // by guard key
   std::map<std::string, v1::HostNumbers> numbers;    // by host id
+  std::map<std::string, v1::Plan> plans;             // by id
+  std::map<std::string, v1::Change> changes;         // by id; the newest thousand
+  std::map<std::string, v1::JoinToken> tokens;       // by id
+  std::map<std::string, v1::Person> people;          // by name
   uint64_t next_incident = 1;
   uint64_t next_command = 1;
 };

@@ -98,6 +98,7 @@ TEST_F(RuleThreadTest, ATaskWhoseWaiterHasGoneNeverRuns) {
   leave.Notify();
   EXPECT_TRUE(thread_.RunAndWait([](Subject&, Micros) {}, absl::Seconds(20)));
   EXPECT_FALSE(ran);
+  thread_.Stop();  // it may still be on its way out of `leave`
 }
 
 TEST_F(RuleThreadTest, TelemetryIsShedFirstAndCounted) {
@@ -113,6 +114,7 @@ TEST_F(RuleThreadTest, TelemetryIsShedFirstAndCounted) {
   EXPECT_EQ(thread_.shed(), 1u);
   EXPECT_TRUE(thread_.Submit([](Subject&, Micros) {}));
   leave.Notify();
+  thread_.Stop();  // it may still be on its way out of `leave`
 }
 
 }  // namespace
