@@ -150,7 +150,9 @@ Outcome DueOne(const Entry& command, Micros now) {
   }
 }
 
-Micros NextOne(const Entry& command) {
+}  // namespace
+
+Micros DueAt(const Entry& command) {
   switch (command.state()) {
     case v1::AWAITING_APPROVAL:
       return command.approval_expires_us();
@@ -164,8 +166,6 @@ Micros NextOne(const Entry& command) {
       return 0;
   }
 }
-
-}  // namespace
 
 bool WantsSending(const Entry& command) { return command.state() == v1::ISSUED && command.retry_us() == 0; }
 
@@ -231,8 +231,9 @@ Outcome OnReported(const State& state, const v1::CommandReported& input, Micros 
 
 Outcome OnHostConnected(const State& state, const std::string& host_id, Micros now) {
   Outcome out;
-  for (const auto& [id, command] : state.commands) {
-    if (command.host_id() != host_id || !Before(command.state()) || command.expires_us() <= now) continue;
+  for (const std::string& id : state.index.in_flight_of_host.Of(host_id)) {
+    const Entry& command = state.commands.at(id);
+    if (!Before(command.state()) || command.expires_us() <= now) continue;
     if (command.deliveries() >= kMostDeliveries) continue;
     out.Add(SendAgain(command, "the host is back"));
   }
@@ -267,11 +268,10 @@ Outcome OnHoldSet(const State& state, const v1::Hold& hold, Micros now) {
 
 Outcome OnSignalCleared(const State& state, const v1::Signal& signal, Micros now) {
   Outcome out;
-  const v1::Incident* incident = FindOrNull(state.incidents, signal.incident());
-  if (incident == nullptr) return out;
-  for (const std::string& id : incident->commands()) {
+  if (!state.incidents.contains(signal.incident())) return out;
+  for (const std::string& id : state.index.commands_of_signal.Of(signal.key())) {
     const Entry* command = FindOrNull(state.commands, id);
-    if (command == nullptr || command->signal() != signal.key()) continue;
+    if (command == nullptr || command->incident() != signal.incident()) continue;
     CommandEdit edit(id);
     const bool by_policy = command->requested_by().compare(0, 7, "policy:") == 0;
     if (command->state() == v1::AWAITING_APPROVAL) {
@@ -291,14 +291,10 @@ Outcome OnSignalCleared(const State& state, const v1::Signal& signal, Micros now
 
 Outcome Due(const State& state, Micros now) {
   Outcome out;
-  for (const auto& [id, command] : state.commands) out.Add(DueOne(command, now));
+  for (const std::string& id : state.index.commands.Until(now)) out.Add(DueOne(state.commands.at(id), now));
   return out;
 }
 
-Micros NextDue(const State& state) {
-  Micros next = 0;
-  for (const auto& [id, command] : state.commands) next = engine::Earlier(next, NextOne(command));
-  return next;
-}
+Micros NextDue(const State& state) { return state.index.commands.next(); }
 
 }  // namespace quell::commands

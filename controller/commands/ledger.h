@@ -21,7 +21,8 @@ engine::Outcome OnHoldSet(const engine::State& state, const v1::Hold& hold, Micr
 // what was done about it has helped.
 engine::Outcome OnSignalCleared(const engine::State& state, const v1::Signal& signal, Micros now);
 engine::Outcome Due(const engine::State& state, Micros now);
-Micros NextDue(const engine::State& state);  // 0: none
+Micros NextDue(const engine::State& state);     // 0: none
+Micros DueAt(const v1::CommandEntry& command);  // when Due has something to say about it; 0: never
 
 // True when the change means that the command is to be handed over (again).
 bool WantsSending(const v1::CommandEntry& command);

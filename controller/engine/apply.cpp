@@ -4,6 +4,7 @@
 #include "common/base/ids.h"
 #include "controller/engine/engine.h"
 #include "controller/engine/outcome.h"
+#include "controller/engine/reindex.h"
 #include "controller/policy/command.h"
 #include "controller/policy/policy.h"
 
@@ -47,7 +48,7 @@ class Applier {
         return Started(payload.controller_started());
       case v1::Payload::kConfigLoaded:
         state_.config = payload.config_loaded().config();
-        return;
+        return ReindexAll(state_);  // what decisions wait for hangs on the policies
       case v1::Payload::kHostEdge:
         return Host(payload.host_edge());
       case v1::Payload::kSignalEdge:
@@ -68,13 +69,13 @@ class Applier {
         return Changed(payload.command_changed());
       case v1::Payload::kWatchSet:
         state_.watches[payload.watch_set().watch().id()] = payload.watch_set().watch();
-        return;
+        return ReindexWatch(state_, payload.watch_set().watch().id());
       case v1::Payload::kWatchEnded:
         state_.watches.erase(payload.watch_ended().watch());
-        return;
+        return ReindexWatch(state_, payload.watch_ended().watch());
       case v1::Payload::kNoticeQueued:
         state_.notices[payload.notice_queued().notice().key()] = payload.notice_queued().notice();
-        return;
+        return ReindexNotice(state_, payload.notice_queued().notice().key());
       case v1::Payload::kNoticeChanged:
         return Changed(payload.notice_changed());
       case v1::Payload::kHoldSet:
@@ -100,7 +101,7 @@ class Applier {
         return Renewed(payload.certificate_renewed());
       case v1::Payload::kHostChanged:
         state_.hosts[payload.host_changed().host().id()] = payload.host_changed().host();
-        return;
+        return ReindexHost(state_, payload.host_changed().host().id());
       case v1::Payload::kPersonChanged:
         state_.people[payload.person_changed().person().name()] = payload.person_changed().person();
         return;
@@ -119,9 +120,10 @@ class Applier {
       host.set_executor_connected(false);
     }
     for (auto& [key, signal] : state_.signals) HoldSignal(signal);
+    ReindexAll(state_);
   }
 
-  void HoldSignal(v1::Signal& signal) {
+  static void HoldSignal(v1::Signal& signal) {
     if (signal.state() != v1::FIRING) return;
     signal.set_was(signal.state());
     signal.set_state(v1::HELD);
@@ -138,9 +140,11 @@ class Applier {
     KeepOwn(before, host);
     SetLiveness(edge, before, host);
     if (host.liveness() != before.liveness()) host.set_liveness_since_us(now_);
+    ReindexHost(state_, host.id());
     if (edge.kind() != v1::HostEdge::HOST_LOST) return;
-    for (auto& [key, signal] : state_.signals) {
-      if (signal.host_id() == host.id()) HoldSignal(signal);
+    for (const std::string& key : state_.index.signals_of_host.Of(host.id())) {
+      HoldSignal(state_.signals.at(key));
+      ReindexSignal(state_, key);
     }
   }
 
@@ -194,6 +198,7 @@ class Applier {
       signal.set_fired_us(edge.fired_us() == 0 ? before.fired_us() : edge.fired_us());
     if (signal.facts().empty()) *signal.mutable_facts() = before.facts();
     Count(signal.incident(), was_raised, Raised(signal));
+    ReindexSignal(state_, edge.key());
     if (signal.state() == v1::CLEARED && !state_.incidents.contains(signal.incident())) Forget(edge.key());
   }
 
@@ -210,9 +215,12 @@ class Applier {
     const std::string prefix = signal + "|";
     auto from = state_.decisions.lower_bound(prefix);
     while (from != state_.decisions.end() && from->first.compare(0, prefix.size(), prefix) == 0) {
+      const std::string key = from->first;
       from = state_.decisions.erase(from);
+      ReindexDecision(state_, key);
     }
     state_.signals.erase(signal);
+    ReindexSignal(state_, signal);
   }
 
   // Numbers are the agent's, and 0 for what the controller itself found out.
@@ -251,6 +259,7 @@ class Applier {
     incident.set_firing(0);
     for (const std::string& key : opened.signals()) Attach(key, incident);
     state_.next_incident = std::max(state_.next_incident, opened.number() + 1);
+    ReindexIncident(state_, opened.id());
   }
 
   void Attach(const std::string& key, v1::Incident& incident) {
@@ -261,6 +270,7 @@ class Applier {
       Count(it->second.incident(), raised, false);  // leaves another
     it->second.set_incident(incident.id());
     if (raised) incident.set_firing(incident.firing() + 1);
+    ReindexSignal(state_, key);
   }
 
   void Stamp(v1::TimelineEntry& entry) const {
@@ -286,6 +296,13 @@ class Applier {
     }
     incident.mutable_hosts()->MergeFrom(change.add_hosts());
     incident.mutable_services()->MergeFrom(change.add_services());
+    ReindexIncident(state_, change.incident());
+    for (int field : {v1::Incident::kStatusFieldNumber, v1::Incident::kGivenUpFieldNumber}) {
+      const auto& fields = change.fields();
+      const bool named =
+          std::find(fields.begin(), fields.end(), static_cast<uint32_t>(field)) != fields.end();
+      if (named) return ReindexOfIncident(state_, change.incident());
+    }
   }
 
   void Issued(const v1::CommandEntry& command) {
@@ -298,6 +315,7 @@ class Applier {
       it->second.set_commands_count(it->second.commands_count() + 1);
     }
     if (command.state() == v1::ISSUED) CountAct(command);
+    ReindexCommand(state_, command.id());
   }
 
   void Changed(const v1::CommandChanged& change) {
@@ -306,6 +324,7 @@ class Applier {
     const bool waited = it->second.state() == v1::AWAITING_APPROVAL;
     CopyFields(change.set(), change.fields(), it->second);
     if (waited && it->second.state() == v1::ISSUED) CountAct(it->second);
+    ReindexCommand(state_, change.command());
   }
 
   void Made(const v1::Plan& plan) {
@@ -338,6 +357,7 @@ class Applier {
     host.set_key_sha256(enrolled.key_sha256());
     host.set_enrolled_us(now_);
     host.set_token(enrolled.token());
+    ReindexHost(state_, host.id());
     auto token = state_.tokens.find(enrolled.token());
     if (token == state_.tokens.end()) return;
     token->second.set_used_us(now_);
@@ -364,55 +384,52 @@ class Applier {
     while (!at->empty() && (at->Get(0) < now_ - kKeepCounts || at->size() >= kMostCounts))
       at->erase(at->begin());
     at->Add(now_);
+    ReindexCount(state_, key);
   }
 
   void Changed(const v1::NoticeChanged& change) {
     auto it = state_.notices.find(change.key());
-    if (it != state_.notices.end()) CopyFields(change.set(), change.fields(), it->second);
+    if (it == state_.notices.end()) return;
+    CopyFields(change.set(), change.fields(), it->second);
+    ReindexNotice(state_, change.key());
   }
 
   void Decided(const v1::Decision& decision) {
-    v1::Decision& kept =
-        state_.decisions[policy::DecisionKey(decision.signal(), decision.policy(), decision.step())];
+    const std::string key = policy::DecisionKey(decision.signal(), decision.policy(), decision.step());
+    v1::Decision& kept = state_.decisions[key];
     kept = decision;
     kept.set_seq(header_.seq());
     kept.set_at_us(now_);
+    ReindexDecision(state_, key);
   }
 
   // What ended more than a day ago leaves the state; log and projections keep it.
   void Prune() {
-    const Micros before = now_ - kKeepResolved;
-    for (auto it = state_.incidents.begin(); it != state_.incidents.end();) {
-      const bool old = it->second.status() >= v1::RESOLVED && it->second.resolved_us() < before;
-      if (!old) {
-        ++it;
-        continue;
-      }
-      for (const std::string& id : it->second.commands()) state_.commands.erase(id);
-      for (const std::string& id : it->second.plans()) state_.plans.erase(id);
-      for (const std::string& key : it->second.signals()) {
-        auto signal = state_.signals.find(key);
-        const bool done = signal != state_.signals.end() && signal->second.incident() == it->first;
-        if (done && !Raised(signal->second)) Forget(key);
-      }
-      it = state_.incidents.erase(it);
+    const Micros last = now_ - kKeepResolved - 1;
+    for (const std::string& id : state_.index.ended_incidents.Until(last)) PruneIncident(id);
+    for (const std::string& key : state_.index.ended_notices.Until(last)) {
+      state_.notices.erase(key);
+      ReindexNotice(state_, key);
     }
-    std::erase_if(state_.notices, [&](const auto& entry) { return OldNotice(entry.second, before); });
-    std::erase_if(state_.commands, [&](const auto& entry) { return OldCommand(entry.second, before); });
-    std::erase_if(state_.counts, [&](const auto& entry) {
-      const auto& at = entry.second.at_us();
-      return at.empty() || at.Get(at.size() - 1) < before;
-    });
+    for (const std::string& id : state_.index.ended_commands.Until(last)) EraseCommand(state_, id);
+    for (const std::string& key : state_.index.counts.Until(last)) {
+      state_.counts.erase(key);
+      ReindexCount(state_, key);
+    }
   }
 
-  bool OldNotice(const v1::Notice& notice, Micros before) const {
-    const bool over =
-        notice.state() == v1::SENT || notice.state() == v1::GIVEN_UP || notice.state() == v1::SUPERSEDED;
-    return over && notice.queued_us() < before && !state_.incidents.contains(notice.incident());
-  }
-
-  static bool OldCommand(const v1::CommandEntry& command, Micros before) {
-    return command.incident().empty() && command.finished_us() != 0 && command.finished_us() < before;
+  void PruneIncident(const std::string& id) {
+    const v1::Incident incident = std::move(state_.incidents.at(id));
+    state_.incidents.erase(id);
+    for (const std::string& command : incident.commands()) EraseCommand(state_, command);
+    for (const std::string& plan : incident.plans()) state_.plans.erase(plan);
+    for (const std::string& key : incident.signals()) {
+      auto signal = state_.signals.find(key);
+      if (signal == state_.signals.end() || signal->second.incident() != id) continue;
+      Raised(signal->second) ? ReindexSignal(state_, key) : Forget(key);
+    }
+    ReindexIncident(state_, id);
+    ReindexOfIncident(state_, id);
   }
 
   State& state_;

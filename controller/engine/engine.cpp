@@ -17,6 +17,8 @@
 #include "controller/notify/paging.h"
 #include "controller/policy/hold.h"
 #include "controller/policy/policy.h"
+#include "controller/policy/waiting.h"
+#include "controller/signals/correlation.h"
 #include "controller/signals/fleet_signals.h"
 #include "controller/verify/verify.h"
 
@@ -245,7 +247,7 @@ class Cascade {
         return;
       case v1::Payload::kWatchEnded:
         handled_.intents.emplace_back(StopWatch{payload.watch_ended().watch()});
-        return WaitingForGroup();
+        return OnWatchEnded(payload.watch_ended().watch());
       case v1::Payload::kNoticeQueued: {
         const v1::Notice& notice = payload.notice_queued().notice();
         return Add(notify::Begin(state_, notice.incident(), notice.receiver(), now_));
@@ -274,9 +276,11 @@ class Cascade {
     Add(signals::OnHostEdge(state_, edge, now_));
     const std::string& id = edge.host().id();
     if (edge.kind() == v1::HostEdge::HOST_CONNECTED) Add(commands::OnHostConnected(state_, id, now_));
-    for (const auto& [key, signal] : state_.signals) {
-      if (signal.host_id() == id && signal.state() == v1::FIRING) dirty_signals_.insert(key);
-    }
+    const auto& about = state_.index.signals_of_host.Of(id);
+    dirty_signals_.insert(about.begin(), about.end());
+    const v1::Host* host = FindOrNull(state_.hosts, id);
+    if (host == nullptr) return;
+    for (const std::string& app : host->apps()) MayGoOn(app, true);
   }
 
   void OnSignal(const std::string& key) {
@@ -287,16 +291,24 @@ class Cascade {
     if (signal->state() == v1::FIRING) dirty_signals_.insert(key);
     if (signal->state() == v1::CLEARED) {
       Add(commands::OnSignalCleared(state_, *signal, now_));
-      WaitingForGroup();
+      std::set<std::string> groups = {signals::AppOf(*signal)};
+      for (const std::string& id : state_.index.commands_of_signal.Of(key))
+        groups.insert(state_.commands.at(id).group());
+      for (const std::string& group : groups) MayGoOn(group, true);
     }
   }
 
-  // Those that waited for another one of their group may go on.
-  void WaitingForGroup() {
-    for (const auto& [key, decision] : state_.decisions) {
-      if (decision.guard() == "group" || decision.guard() == "fleet")
-        dirty_signals_.insert(decision.signal());
-    }
+  // Those that waited for another one of their group.
+  void MayGoOn(const std::string& group, bool cleared) {
+    for (std::string& signal : policy::MayGoOn(state_, group, cleared, now_))
+      dirty_signals_.insert(std::move(signal));
+  }
+
+  // A verification's end comes with its command's; a look at a newer sample kept its group waiting.
+  void OnWatchEnded(const std::string& id) {
+    if (!policy::IsConfirm(id)) return;
+    const v1::Signal* signal = FindOrNull(state_.signals, policy::ConfirmedSignal(id));
+    if (signal != nullptr) MayGoOn(signals::AppOf(*signal), false);
   }
 
   void OnWatch(const v1::WatchEdge& edge) {
@@ -346,7 +358,7 @@ class Cascade {
     if (command == nullptr || incidents::InFlight(*command)) return;
     dirty_incidents_.insert(command->incident());
     dirty_signals_.insert(command->signal());
-    WaitingForGroup();
+    MayGoOn(command->group(), false);
   }
 
   void Verification(const std::string& id) {

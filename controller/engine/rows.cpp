@@ -133,9 +133,8 @@ void AddAfterStart(const State& state, Touched& touched) {
 }
 
 void AddHeldSignals(const State& state, const std::string& host, Touched& touched) {
-  for (const auto& [key, signal] : state.signals) {
-    if (signal.host_id() == host) touched.signals.insert(key);
-  }
+  const auto& held = state.index.signals_of_host.Of(host);
+  touched.signals.insert(held.begin(), held.end());
 }
 
 // Rows of things that are not kept as entities, or not any more.

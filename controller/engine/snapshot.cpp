@@ -2,7 +2,7 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
 #include "common/base/ids.h"
-#include "controller/engine/state.h"
+#include "controller/engine/reindex.h"
 
 namespace quell::engine {
 namespace {
@@ -66,6 +66,7 @@ State FromSnapshot(const v1::Snapshot& snapshot) {
   for (const auto& person : snapshot.people()) state.people[person.name()] = person;
   state.next_incident = std::max<uint64_t>(1, snapshot.next_incident());
   state.next_command = std::max<uint64_t>(1, snapshot.next_command());
+  ReindexAll(state);
   return state;
 }
 

@@ -7,6 +7,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/time.h"
+#include "controller/engine/index.h"
 #include "quell/v1/log.pb.h"
 #include "quell/v1/state.pb.h"
 
@@ -33,6 +34,7 @@ struct State {
   std::map<std::string, v1::Person> people;          // by name
   uint64_t next_incident = 1;
   uint64_t next_command = 1;
+  Index index;  // of the above; in no snapshot and no digest
 };
 
 v1::Snapshot ToSnapshot(const State& state);

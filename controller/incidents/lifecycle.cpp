@@ -96,8 +96,8 @@ Outcome OnCommand(const State& state, const v1::CommandEntry& command, Micros no
 
 Outcome Due(const State& state, Micros now) {
   Outcome out;
-  for (const auto& [id, incident] : state.incidents) {
-    if (incident.status() != v1::MONITORING || incident.monitor_until_us() > now) continue;
+  for (const std::string& id : state.index.monitoring.Until(now)) {
+    const v1::Incident& incident = state.incidents.at(id);
     IncidentEdit edit(id);
     edit.With(v1::Incident::kStatusFieldNumber).set_status(v1::RESOLVED);
     edit.With(v1::Incident::kResolvedUsFieldNumber).set_resolved_us(now);
@@ -109,12 +109,10 @@ Outcome Due(const State& state, Micros now) {
   return out;
 }
 
-Micros NextDue(const State& state) {
-  Micros next = 0;
-  for (const auto& [id, incident] : state.incidents) {
-    if (incident.status() == v1::MONITORING) next = engine::Earlier(next, incident.monitor_until_us());
-  }
-  return next;
+Micros NextDue(const State& state) { return state.index.monitoring.next(); }
+
+Micros DueAt(const v1::Incident& incident) {
+  return incident.status() == v1::MONITORING ? incident.monitor_until_us() : 0;
 }
 
 }  // namespace quell::incidents

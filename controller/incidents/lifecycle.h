@@ -13,5 +13,6 @@ engine::Outcome OnCommand(const engine::State& state, const v1::CommandEntry& co
 // Monitoring that is over.
 engine::Outcome Due(const engine::State& state, Micros now);
 Micros NextDue(const engine::State& state);  // 0: none
+Micros DueAt(const v1::Incident& incident);  // when Due has something to say about it; 0: never
 
 }  // namespace quell::incidents

@@ -10,22 +10,17 @@ using engine::Outcome;
 using engine::State;
 using v1::Notice;
 
-bool Over(const Notice& notice) {
-  return notice.state() == v1::SENT || notice.state() == v1::GIVEN_UP || notice.state() == v1::SUPERSEDED;
-}
-
 bool Earlier(const Notice& a, const Notice& b) {
   if (a.queued_us() != b.queued_us()) return a.queued_us() < b.queued_us();
   return a.key() < b.key();
 }
 
-// The oldest notice of this incident and receiver that is not over.
-const Notice* First(const State& state, const std::string& incident, const std::string& receiver) {
+// The oldest notice of an incident and receiver ("INCIDENT/RECEIVER/") that is not over.
+const Notice* First(const State& state, const std::string& queue) {
   const Notice* first = nullptr;
-  const std::string prefix = incident + "/" + receiver + "/";
-  for (auto it = state.notices.lower_bound(prefix); it != state.notices.end(); ++it) {
-    if (it->first.compare(0, prefix.size(), prefix) != 0) break;
-    if (Over(it->second)) continue;
+  for (auto it = state.notices.lower_bound(queue); it != state.notices.end(); ++it) {
+    if (it->first.compare(0, queue.size(), queue) != 0) break;
+    if (IsOver(it->second)) continue;
     if (first == nullptr || Earlier(it->second, *first)) first = &it->second;
   }
   return first;
@@ -78,10 +73,8 @@ Outcome Again(const Notice& notice, const v1::NoticeResult& input, Micros now) {
   return out;
 }
 
-}  // namespace
-
-Outcome Begin(const State& state, const std::string& incident, const std::string& receiver, Micros now) {
-  const Notice* first = First(state, incident, receiver);
+Outcome Begin(const State& state, const std::string& queue, Micros now) {
+  const Notice* first = First(state, queue);
   if (first == nullptr || first->state() != v1::QUEUED || first->next_us() > now) return {};
   NoticeEdit edit(first->key());
   edit.With(Notice::kStateFieldNumber).set_state(v1::SENDING);
@@ -89,6 +82,22 @@ Outcome Begin(const State& state, const std::string& incident, const std::string
   Outcome out;
   out.Add(edit.Take());
   return out;
+}
+
+}  // namespace
+
+bool IsOver(const Notice& notice) {
+  return notice.state() == v1::SENT || notice.state() == v1::GIVEN_UP || notice.state() == v1::SUPERSEDED;
+}
+
+Micros DueAt(const State& state, const std::string& queue) {
+  const Notice* first = First(state, queue);
+  if (first == nullptr || first->state() != v1::QUEUED) return 0;
+  return std::max<Micros>(first->next_us(), 1);
+}
+
+Outcome Begin(const State& state, const std::string& incident, const std::string& receiver, Micros now) {
+  return Begin(state, incident + "/" + receiver + "/", now);
 }
 
 Outcome OnResult(const State& state, const v1::NoticeResult& input, Micros now) {
@@ -125,23 +134,10 @@ Outcome OnControllerStarted(const State& state, Micros now) {
 
 Outcome DueNotices(const State& state, Micros now) {
   Outcome out;
-  for (const auto& [key, notice] : state.notices) {
-    if (notice.state() != v1::QUEUED || notice.next_us() > now) continue;
-    if (First(state, notice.incident(), notice.receiver()) == &notice) {
-      out.Add(Begin(state, notice.incident(), notice.receiver(), now));
-    }
-  }
+  for (const std::string& queue : state.index.notices.Until(now)) out.Add(Begin(state, queue, now));
   return out;
 }
 
-Micros NextNotice(const State& state) {
-  Micros next = 0;
-  for (const auto& [key, notice] : state.notices) {
-    if (notice.state() != v1::QUEUED) continue;
-    if (First(state, notice.incident(), notice.receiver()) == &notice)
-      next = engine::Earlier(next, std::max<Micros>(notice.next_us(), 1));
-  }
-  return next;
-}
+Micros NextNotice(const State& state) { return state.index.notices.next(); }
 
 }  // namespace quell::notify

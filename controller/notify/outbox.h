@@ -18,4 +18,9 @@ engine::Outcome OnControllerStarted(const engine::State& state, Micros now);
 engine::Outcome DueNotices(const engine::State& state, Micros now);
 Micros NextNotice(const engine::State& state);  // 0: none
 
+bool IsOver(const v1::Notice& notice);
+// When the first notice of `queue` ("INCIDENT/RECEIVER/") that is not over is to be begun; 0: never, or it is
+// being sent.
+Micros DueAt(const engine::State& state, const std::string& queue);
+
 }  // namespace quell::notify

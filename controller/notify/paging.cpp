@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <set>
 
+#include "controller/incidents/correlate.h"
 #include "controller/incidents/find.h"
 #include "controller/notify/text.h"
 #include "controller/policy/match.h"
+#include "controller/signals/correlation.h"
 
 namespace quell::notify {
 namespace {
@@ -91,8 +93,10 @@ void Queue(const State& state, const Incident& incident, const std::string& rece
   notice->set_severity(incident.severity());
   notice->set_resolved(incident.status() == v1::RESOLVED);
   for (int i = 0; i < incident.signals_size() && i < kSignalsInNotice; ++i) {
-    if (const v1::Signal* signal = FindOrNull(state.signals, incident.signals(i)))
-      *notice->add_signals() = *signal;
+    const v1::Signal* signal = FindOrNull(state.signals, incident.signals(i));
+    const bool hidden =
+        signal != nullptr && signals::IsSecurity(*signal) && incident.category() != "security";
+    if (signal != nullptr && !hidden) *notice->add_signals() = *signal;
   }
   out.Add(std::move(payload));
 }
@@ -170,6 +174,9 @@ bool InHand(const Incident& incident) {
   return incident.acknowledge_by_us() != 0 || (incident.acknowledged_us() != 0 && incident.page_at_us() == 0);
 }
 
+// A host that is over its budget of incidents wakes somebody once, whatever else it comes up with.
+bool ToldOnce(const Incident& incident) { return incident.paged() && incidents::IsOverBudget(incident); }
+
 bool Severer(const Mode& a, const Mode& b) {
   if (b.mode == v1::PAGE_MODE_UNSPECIFIED) return a.mode != v1::PAGE_MODE_UNSPECIFIED;
   if (a.mode == v1::PAGE_MODE_UNSPECIFIED) return false;
@@ -214,7 +221,7 @@ Outcome GivenUp(const State& state, const Incident& incident, Micros now) {
 Outcome Relapsed(const State& state, const Incident& incident, Micros now) {
   Outcome out;
   const Mode mode = ModeOf(state, incident);
-  if (mode.mode == v1::PAGE_MODE_UNSPECIFIED) return out;
+  if (mode.mode == v1::PAGE_MODE_UNSPECIFIED || ToldOnce(incident)) return out;
   Micros at = now + mode.after;
   if (incident.paged()) at = std::max(at, incident.paged_us() + kBetweenPages);
   SchedulePage(incident, at, out);
@@ -352,7 +359,7 @@ Outcome OnDecision(const State& state, const v1::Decision& decision, Micros now)
   const Incident* incident = FindOrNull(state.incidents, decision.incident());
   if (incident == nullptr || !incidents::IsOpen(*incident) || incident->severity() == v1::P3) return out;
   if (decision.verdict() == "withhold") {
-    if (!InHand(*incident)) SchedulePage(*incident, now + GraceOf(*incident), out);
+    if (!InHand(*incident) && !ToldOnce(*incident)) SchedulePage(*incident, now + GraceOf(*incident), out);
   } else if (decision.verdict() == "act" && incident->page_at_us() != 0 &&
              ModeOf(state, *incident).mode == v1::PAGE_ON_FAILURE) {
     IncidentEdit edit(incident->id());
@@ -411,24 +418,22 @@ Outcome NotifyTest(const State& state, const v1::NotifyTest& act, const std::str
 
 Outcome DuePages(const State& state, Micros now) {
   Outcome out;
-  for (const auto& [id, incident] : state.incidents) {
-    if (!incidents::IsOpen(incident)) continue;
+  for (const std::string& id : state.index.pages.Until(now)) {
+    const Incident& incident = state.incidents.at(id);
     if (incident.page_at_us() != 0 && incident.page_at_us() <= now) {
       PageDue(state, incident, now, out);
-    } else if (incident.acknowledge_by_us() != 0 && incident.acknowledge_by_us() <= now) {
+    } else {
       AcknowledgementMissed(state, incident, now, out);
     }
   }
   return out;
 }
 
-Micros NextPage(const State& state) {
-  Micros next = 0;
-  for (const auto& [id, incident] : state.incidents) {
-    if (!incidents::IsOpen(incident)) continue;
-    next = engine::Earlier(next, engine::Earlier(incident.page_at_us(), incident.acknowledge_by_us()));
-  }
-  return next;
+Micros NextPage(const State& state) { return state.index.pages.next(); }
+
+Micros PageAt(const Incident& incident) {
+  if (!incidents::IsOpen(incident)) return 0;
+  return engine::Earlier(incident.page_at_us(), incident.acknowledge_by_us());
 }
 
 }  // namespace quell::notify

@@ -18,6 +18,7 @@ engine::Outcome NotifyTest(const engine::State& state, const v1::NotifyTest& act
                            Micros now);
 engine::Outcome DuePages(const engine::State& state, Micros now);
 Micros NextPage(const engine::State& state);  // 0: none
+Micros PageAt(const v1::Incident& incident);  // when DuePages has something to say about it; 0: never
 
 // What its policies say, else its severity: how and after how long an incident wakes somebody.
 struct Mode {

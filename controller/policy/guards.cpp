@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "controller/incidents/correlate.h"
 #include "controller/incidents/find.h"
 #include "controller/policy/bind.h"
 #include "controller/policy/command.h"
@@ -12,7 +13,6 @@
 namespace quell::policy {
 namespace {
 
-constexpr size_t kSmallGroup = 5;  // below it shares mean nothing: one target at a time
 constexpr int kWithoutImprovement = 3;
 
 Ruling Withhold(std::string reason) { return {Verdict::kWithhold, std::move(reason), 0}; }
@@ -37,6 +37,8 @@ Ruling HostActs(const Question& q) {
 }
 
 Ruling Security(const Question& q) {
+  if (incidents::IsOverBudget(q.incident))
+    return Withhold("the host is over its budget of incidents: someone may be making them up");
   if (q.incident.category() != "security" && !signals::IsSecurity(q.signal)) return {};
   return Withhold("a security incident gets no automatic remedy");
 }
@@ -44,10 +46,10 @@ Ruling Security(const Question& q) {
 // What came of an earlier command for this very firing ends the matter, or leaves it to the later guards.
 Ruling Earlier(const Question& q) {
   const v1::CommandEntry* last = nullptr;
-  for (const std::string& id : q.incident.commands()) {
-    auto it = q.state.commands.find(id);
-    if (it == q.state.commands.end() || it->second.signal() != q.signal.key()) continue;
-    if (it->second.proposed_us() >= q.signal.edge_us()) last = &it->second;
+  for (const std::string& id : q.state.index.commands_of_signal.Of(q.signal.key())) {
+    const v1::CommandEntry& command = q.state.commands.at(id);
+    if (command.incident() != q.incident.id() || command.proposed_us() < q.signal.edge_us()) continue;
+    if (last == nullptr || last->number() < command.number()) last = &command;
   }
   if (last == nullptr) return {};
   switch (last->state()) {
@@ -139,19 +141,17 @@ Ruling Window(const Question& q, size_t size) {
 
 // Another signal of the group that a newer sample was asked for.
 const v1::Signal* BeingConfirmed(const Question& q) {
-  for (auto it = q.state.watches.lower_bound(kConfirmPrefix); it != q.state.watches.end(); ++it) {
-    if (it->first.compare(0, sizeof kConfirmPrefix - 1, kConfirmPrefix) != 0) break;
-    auto signal = q.state.signals.find(it->second.signal_key());
-    if (signal == q.state.signals.end() || signal->first == q.signal.key()) continue;
-    if (signals::AppOf(signal->second) == q.group) return &signal->second;
+  for (const std::string& id : q.state.index.confirms_of_group.Of(q.group)) {
+    auto signal = q.state.signals.find(q.state.watches.at(id).signal_key());
+    if (signal != q.state.signals.end() && signal->first != q.signal.key()) return &signal->second;
   }
   return nullptr;
 }
 
 Ruling OneAtATime(const Question& q) {
-  for (const v1::CommandEntry* command : OfGroup(q.state, q.group)) {
-    if (!incidents::InFlight(*command)) continue;
-    return Wait("another one of the group is under way, on " + command->host(), 0);
+  if (const auto& others = q.state.index.in_flight_of_group.Of(q.group); !others.empty()) {
+    return Wait("another one of the group is under way, on " + q.state.commands.at(*others.begin()).host(),
+                0);
   }
   if (const v1::Signal* asked = BeingConfirmed(q)) {
     return Wait("another one of the group is being looked at: " + asked->key(), 0);
@@ -161,12 +161,9 @@ Ruling OneAtATime(const Question& q) {
 }
 
 Ruling Unhealthy(const Question& q) {
-  const double stop = q.policy.guard().stop_above_unhealthy();
-  const size_t size = GroupSize(q.state, q.group, q.now);
-  if (stop <= 0 || size < kSmallGroup) return {};
-  const size_t ill = GroupUnhealthy(q.state, q.group);
-  if (static_cast<double>(ill) <= stop * static_cast<double>(size)) return {};
-  return Withhold(std::to_string(ill) + " of " + std::to_string(size) +
+  if (!TooManyIll(q.state, q.policy, q.group, q.now)) return {};
+  return Withhold(std::to_string(GroupUnhealthy(q.state, q.group)) + " of " +
+                  std::to_string(GroupSize(q.state, q.group, q.now)) +
                   " hosts of the group are ill: this is not one host's fault");
 }
 
@@ -212,16 +209,11 @@ std::string HostWontAct(const v1::Host* host, const std::string& action) {
   return "";
 }
 
-std::vector<const v1::CommandEntry*> OfGroup(const engine::State& state, const std::string& group) {
-  std::vector<const v1::CommandEntry*> found;
-  for (const auto& [id, command] : state.commands) {
-    if (command.group() == group) found.push_back(&command);
-  }
-  std::sort(found.begin(), found.end(), [](const auto* a, const auto* b) {
-    if (a->proposed_us() != b->proposed_us()) return a->proposed_us() > b->proposed_us();
-    return a->id() > b->id();
-  });
-  return found;
+bool TooManyIll(const engine::State& state, const v1::Policy& policy, const std::string& group, Micros now) {
+  const double stop = policy.guard().stop_above_unhealthy();
+  const size_t size = GroupSize(state, group, now);
+  if (stop <= 0 || size < kSmallGroup) return false;
+  return static_cast<double>(GroupUnhealthy(state, group)) > stop * static_cast<double>(size);
 }
 
 }  // namespace quell::policy

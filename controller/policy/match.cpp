@@ -1,7 +1,6 @@
 #include "controller/policy/match.h"
 
 #include <algorithm>
-#include <set>
 
 #include "controller/policy/bind.h"
 #include "controller/signals/correlation.h"
@@ -61,10 +60,8 @@ const v1::Host* HostOf(const engine::State& state, const v1::Signal& signal) {
   }
   const std::string_view instance = signals::LabelOf(signal, "instance");
   if (instance.empty()) return nullptr;
-  for (const auto& [id, host] : state.hosts) {
-    if (host.name() == instance) return &host;
-  }
-  return nullptr;
+  const auto& hosts = state.index.hosts_of_name.Of(instance);
+  return hosts.empty() ? nullptr : &state.hosts.at(*hosts.begin());
 }
 
 std::string WhyNotTrusted(const v1::Config& config, const v1::Signal& signal, const v1::Action& action) {
@@ -93,28 +90,11 @@ std::string WhyNotTrusted(const v1::Config& config, const v1::Signal& signal, co
 }
 
 size_t GroupSize(const engine::State& state, const std::string& group, Micros now) {
-  size_t size = 0;
-  for (const auto& [id, host] : state.hosts) {
-    if (host.liveness() != v1::CONNECTED && now - host.seen_us() > kDay) continue;
-    const auto& apps = host.apps();
-    if (std::find(apps.begin(), apps.end(), group) != apps.end()) ++size;
-  }
-  return size;
+  return state.index.app_hosts.Count(group, now - kDay);
 }
 
 size_t GroupUnhealthy(const engine::State& state, const std::string& group) {
-  std::set<std::string_view> hosts;
-  const size_t slash = group.find('/');
-  if (slash == std::string::npos) return 0;
-  const std::string_view user = std::string_view(group).substr(0, slash);
-  const std::string_view app = std::string_view(group).substr(slash + 1);
-  for (const auto& [key, signal] : state.signals) {
-    if (signal.state() != v1::FIRING) continue;
-    if (signals::LabelOf(signal, "app") == app && signals::LabelOf(signal, "user") == user) {
-      hosts.insert(signals::LabelOf(signal, "instance"));
-    }
-  }
-  return hosts.size();
+  return state.index.ill_hosts.Count(group);
 }
 
 }  // namespace quell::policy

@@ -17,9 +17,9 @@ constexpr Micros kConfirmWithin = 45 * kSecond;  // three ticks of the default r
 constexpr Micros kAskAgainForSamples = kMinute;
 
 bool UnderWay(const State& state, const v1::Incident& incident, const std::string& signal) {
-  for (const std::string& id : incident.commands()) {
-    const v1::CommandEntry* command = FindOrNull(state.commands, id);
-    if (command != nullptr && command->signal() == signal && incidents::InFlight(*command)) return true;
+  for (const std::string& id : state.index.commands_of_signal.Of(signal)) {
+    const v1::CommandEntry& command = state.commands.at(id);
+    if (command.incident() == incident.id() && incidents::InFlight(command)) return true;
   }
   return state.watches.contains(kConfirmPrefix + signal);
 }
@@ -180,21 +180,6 @@ class Look {
   Outcome out_;
 };
 
-// A decision that time alone may change, and that still speaks for its signal.
-bool WaitsForTime(const State& state, const v1::Decision& decision) {
-  if (decision.retry_us() == 0) return false;
-  const v1::Signal* signal = FindOrNull(state.signals, decision.signal());
-  if (signal == nullptr || signal->state() != v1::FIRING) return false;
-  const v1::Incident* incident = FindOrNull(state.incidents, signal->incident());
-  if (incident == nullptr || !incidents::IsOpen(*incident) || incident->given_up()) return false;
-  const v1::Policy* policy = Match(state.config, *signal);
-  return policy != nullptr && policy->name() == decision.policy();
-}
-
-bool IsConfirm(const std::string& watch) {
-  return watch.compare(0, sizeof kConfirmPrefix - 1, kConfirmPrefix) == 0;
-}
-
 void End(const std::string& watch, Outcome& out) {
   v1::Payload payload;
   payload.mutable_watch_ended()->set_watch(watch);
@@ -202,6 +187,22 @@ void End(const std::string& watch, Outcome& out) {
 }
 
 }  // namespace
+
+Micros RetryAt(const State& state, const v1::Decision& decision) {
+  if (decision.retry_us() == 0) return 0;
+  const v1::Signal* signal = FindOrNull(state.signals, decision.signal());
+  if (signal == nullptr || signal->state() != v1::FIRING) return 0;
+  const v1::Incident* incident = FindOrNull(state.incidents, signal->incident());
+  if (incident == nullptr || !incidents::IsOpen(*incident) || incident->given_up()) return 0;
+  const v1::Policy* policy = Match(state.config, *signal);
+  return policy != nullptr && policy->name() == decision.policy() ? decision.retry_us() : 0;
+}
+
+bool IsConfirm(const std::string& watch) {
+  return watch.compare(0, sizeof kConfirmPrefix - 1, kConfirmPrefix) == 0;
+}
+
+std::string ConfirmedSignal(const std::string& watch) { return watch.substr(sizeof kConfirmPrefix - 1); }
 
 std::string DecisionKey(const std::string& signal, const std::string& policy, uint32_t step) {
   return signal + "|" + policy + "|" + std::to_string(step);
@@ -224,8 +225,8 @@ Outcome OnWatchEdge(const State& state, const v1::WatchEdge& edge) {
 
 Outcome Due(const State& state, Micros now) {
   Outcome out;
-  for (const auto& [id, watch] : state.watches) {
-    if (!IsConfirm(id) || watch.until_us() > now) continue;
+  for (const std::string& id : state.index.confirms.Until(now)) {
+    const v1::Watch& watch = state.watches.at(id);
     End(id, out);
     const v1::Signal* signal = FindOrNull(state.signals, watch.signal_key());
     if (signal == nullptr || signal->state() != v1::FIRING) continue;
@@ -245,21 +246,13 @@ Outcome Due(const State& state, Micros now) {
 }
 
 Micros NextDue(const State& state) {
-  Micros next = 0;
-  for (const auto& [id, watch] : state.watches) {
-    if (IsConfirm(id)) next = engine::Earlier(next, watch.until_us());
-  }
-  for (const auto& [key, decision] : state.decisions) {
-    if (WaitsForTime(state, decision)) next = engine::Earlier(next, decision.retry_us());
-  }
-  return next;
+  return engine::Earlier(state.index.confirms.next(), state.index.retries.next());
 }
 
 std::vector<std::string> ToReconsider(const State& state, Micros now) {
   std::vector<std::string> signals;
-  for (const auto& [key, decision] : state.decisions) {
-    if (decision.retry_us() <= now && WaitsForTime(state, decision)) signals.push_back(decision.signal());
-  }
+  for (const std::string& key : state.index.retries.Until(now))
+    signals.push_back(state.decisions.at(key).signal());
   return signals;
 }
 

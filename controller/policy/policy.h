@@ -15,6 +15,11 @@ Micros NextDue(const engine::State& state);  // of confirm watches and of decisi
 // Signals whose decision is to be looked at again by now.
 std::vector<std::string> ToReconsider(const engine::State& state, Micros now);
 
+// When a decision is to be looked at again: time alone may change it, and it still speaks for its signal.
+// 0: never.
+Micros RetryAt(const engine::State& state, const v1::Decision& decision);
+bool IsConfirm(const std::string& watch);               // asks for a newer sample
+std::string ConfirmedSignal(const std::string& watch);  // of such a one: the signal's key
 std::string DecisionKey(const std::string& signal, const std::string& policy, uint32_t step);
 
 }  // namespace quell::policy

@@ -76,10 +76,9 @@ void HoldAll(const State& state, const std::string& id, std::string why, Micros 
 // One line in each incident that has signals of a host whose signals are held now.
 void TellHeld(const State& state, const v1::Host& host, Outcome& out) {
   std::set<std::string> incidents;
-  for (const auto& [key, signal] : state.signals) {
-    if (signal.host_id() == host.id() && signal.state() == v1::HELD && !signal.incident().empty()) {
-      incidents.insert(signal.incident());
-    }
+  for (const std::string& key : state.index.signals_of_host.Of(host.id())) {
+    const v1::Signal& signal = state.signals.at(key);
+    if (signal.state() == v1::HELD && !signal.incident().empty()) incidents.insert(signal.incident());
   }
   for (const std::string& id : incidents) {
     const v1::Incident* incident = engine::FindOrNull(state.incidents, id);

@@ -137,11 +137,11 @@ Outcome OnControllerStarted(const State& state, Micros now) {
 
 Outcome Due(const State& state, Micros now) {
   Outcome out;
-  for (const auto& [id, command] : state.commands) {
-    if (command.verification() == v1::HOLDING &&
-        command.holding_since_us() + command.verify().hold_us() <= now) {
+  for (const std::string& id : state.index.verifications.Until(now)) {
+    const Entry& command = state.commands.at(id);
+    if (command.verification() == v1::HOLDING) {
       out.Add(Verified(command));
-    } else if (command.verification() == v1::VERIFYING && command.verify_by_us() <= now) {
+    } else {
       out.Add(NotVerified(
           command, "its condition did not come true within " + FormatDuration(command.verify().within_us())));
     }
@@ -149,16 +149,11 @@ Outcome Due(const State& state, Micros now) {
   return out;
 }
 
-Micros NextDue(const State& state) {
-  Micros next = 0;
-  for (const auto& [id, command] : state.commands) {
-    if (command.verification() == v1::HOLDING) {
-      next = engine::Earlier(next, command.holding_since_us() + command.verify().hold_us());
-    } else if (command.verification() == v1::VERIFYING) {
-      next = engine::Earlier(next, command.verify_by_us());
-    }
-  }
-  return next;
+Micros NextDue(const State& state) { return state.index.verifications.next(); }
+
+Micros DueAt(const Entry& command) {
+  if (command.verification() == v1::HOLDING) return command.holding_since_us() + command.verify().hold_us();
+  return command.verification() == v1::VERIFYING ? command.verify_by_us() : 0;
 }
 
 }  // namespace quell::verify

@@ -12,6 +12,7 @@ engine::Outcome OnWatchEdge(const engine::State& state, const v1::WatchEdge& edg
 engine::Outcome OnControllerStarted(const engine::State& state, Micros now);
 // The incident was closed by a person, or its command's watch is of no use any more.
 engine::Outcome Due(const engine::State& state, Micros now);
-Micros NextDue(const engine::State& state);  // 0: none
+Micros NextDue(const engine::State& state);     // 0: none
+Micros DueAt(const v1::CommandEntry& command);  // when Due has something to say about it; 0: never
 
 }  // namespace quell::verify

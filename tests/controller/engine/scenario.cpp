@@ -93,6 +93,8 @@ Scenario::Scenario(int hosts, v1::Config config) : now_(1'795'403'527 * kSecond)
 
 Scenario::~Scenario() {
   EXPECT_EQ(Digest(engine_->state()), Digest(folded_)) << "the live state and the folded log differ";
+  EXPECT_TRUE(engine_->state().index == FromSnapshot(ToSnapshot(engine_->state())).index)
+      << "the index that Apply kept and one made anew differ";
   for (const auto& [id, incident] : engine_->state().incidents) {
     uint32_t firing = 0;
     for (const std::string& key : incident.signals()) {
