@@ -6,6 +6,7 @@ namespace quell::fleet {
 namespace {
 
 constexpr size_t kRefusedKept = 1'000;
+constexpr Micros kBetweenStreams = kSecond;  // of the edges that a host's new streams give
 
 void Explain(std::string* why, std::string_view what) {
   absl::StrAppend(why, why->empty() ? "" : "; ", absl::string_view(what.data(), what.size()));
@@ -67,6 +68,16 @@ void Liveness::CheckEpoch(v1::Host& host, uint64_t number, const std::string& st
                : absl::StrCat("its executor has met epoch ", number, ", ours is ", options_.epoch_number)));
 }
 
+// What was handed to the stream before may be lost with it; a host that comes back all the time is told of
+// once a second.
+void Liveness::TellStream(const v1::Host& host, Micros now, Edges* edges) {
+  auto stream = streams_.find(host.id());
+  if (stream == streams_.end() || !stream->second.untold || now - stream->second.told < kBetweenStreams)
+    return;
+  stream->second = {now, false};
+  edges->push_back(Edge(v1::HostEdge::HOST_CONNECTED, host, "its stream is a new one"));
+}
+
 Liveness::Edges Liveness::OnConnect(const v1::Host& identity, const v1::Hello& hello,
                                     const std::string& history, Micros now) {
   Edges edges;
@@ -90,8 +101,13 @@ Liveness::Edges Liveness::OnConnect(const v1::Host& identity, const v1::Hello& h
   if (hello.executor_connected()) *host.mutable_actions() = hello.actions();
   SetCapabilities(host, hello.executor_connected(), hello.sanctions_sha256(), hello.sanctions_error(),
                   &changed);
-  if (!known || before != v1::CONNECTED)
+  if (!known || before != v1::CONNECTED) {
+    streams_[identity.id()] = {now, false};
     edges.push_back(Edge(v1::HostEdge::HOST_CONNECTED, host, known ? "it is back" : "it is new"));
+  } else {
+    streams_[identity.id()].untold = true;
+    TellStream(host, now, &edges);
+  }
   if (known && !boot_before.empty() && boot_before != hello.boot_id())
     edges.push_back(Edge(v1::HostEdge::HOST_REBOOTED, host, "its boot id is another"));
   if (known && before == v1::CONNECTED && !changed.empty())
@@ -176,6 +192,7 @@ Liveness::Edges Liveness::Check(Micros now) {
     switch (host.liveness()) {
       case v1::CONNECTED:
         since = host.seen_us(), patience = options_.lost_after;
+        if (now - since < patience) TellStream(host, now, &edges);
         break;
       case v1::GONE:
         patience = options_.goodbye_grace;

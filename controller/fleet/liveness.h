@@ -5,7 +5,8 @@
 //   gone       it said goodbye: lost only after goodbye_grace
 //   unseen     known from the log, not back yet after this controller's start: lost after start_grace
 //
-// A stream that ends is no edge: a host that is back within lost_after was never lost.
+// A stream that ends is no edge: a host that is back within lost_after was never lost. Its new stream is one,
+// for what went to the old one may have gone with it: HOST_CONNECTED, once a second at most.
 #pragma once
 #include <map>
 #include <string>
@@ -55,10 +56,17 @@ class Liveness {
   static bool SetCapabilities(v1::Host& host, bool executor, const std::string& sanctions,
                               const std::string& error, std::string* why);
   void SetLiveness(v1::Host& host, v1::Liveness liveness, Micros now);
+  void TellStream(const v1::Host& host, Micros now, Edges* edges);
   void CheckEpoch(v1::Host& host, uint64_t number, const std::string& start, Edges* edges);
+
+  struct Stream {
+    Micros told = 0;
+    bool untold = false;  // a newer one has begun since
+  };
 
   const Options options_;
   std::map<std::string, v1::Host> hosts_;
+  std::map<std::string, Stream> streams_;  // by host id
   std::map<std::string, std::pair<std::string, Micros>>
       refused_;                            // id -> reason and time last told; at most 1,000
   std::map<std::string, uint64_t> ahead_;  // id -> the higher epoch that was told

@@ -37,6 +37,9 @@ void SimController::Start() {
   v1::Payload started;
   started.mutable_controller_started()->set_epoch_number(++world_.epoch);
   started.mutable_controller_started()->set_epoch_start(world_.random.Bytes(16));
+  liveness_ = std::make_unique<fleet::Liveness>(fleet::Liveness::Options{
+      .epoch_number = world_.epoch, .epoch_start = started.controller_started().epoch_start()});
+  for (const auto& [id, host] : this->state().hosts) liveness_->Restore(host, world_.now());
   Input(started, "app");
   v1::Payload config;
   *config.mutable_config_loaded()->mutable_config() = world_.config;
@@ -228,16 +231,22 @@ void SimController::Connected(SimHost& host, uint64_t id) {
   Session& session = sessions_[host.index];
   session = Session();
   session.id = id;
-  session.seen = world_.now();
-  v1::Payload payload;
-  v1::HostEdge* edge = payload.mutable_host_edge();
-  edge->set_kind(v1::HostEdge::HOST_CONNECTED);
-  edge->mutable_host()->set_id(host.id);
-  edge->mutable_host()->set_name(host.name);
-  edge->mutable_host()->set_executor_connected(true);
-  edge->mutable_host()->add_actions("pm2.restart");
-  edge->mutable_host()->add_apps("deploy/portal");
-  Input(payload, "ingest");
+  v1::Host identity;
+  identity.set_id(host.id);
+  identity.set_name(host.name);
+  v1::Hello hello;
+  hello.set_executor_connected(true);
+  hello.add_actions("pm2.restart");
+  Hosts(liveness_->OnConnect(identity, hello, "", world_.now()));
+  if (up()) Hosts(liveness_->OnApps(host.id, {"deploy/portal"}));
+}
+
+void SimController::Hosts(const fleet::Liveness::Edges& edges) {
+  for (const v1::HostEdge& edge : edges) {
+    v1::Payload payload;
+    *payload.mutable_host_edge() = edge;
+    Input(std::move(payload), "shard");
+  }
 }
 
 void SimController::Disconnected(const SimHost& host) { sessions_[host.index].id = 0; }
@@ -246,7 +255,9 @@ void SimController::Heard(SimHost& host, uint64_t id, const std::string& nonce, 
                           Micros sampled) {
   if (!up() || sessions_[host.index].id != id) return;
   Session& session = sessions_[host.index];
-  session.seen = world_.now();
+  v1::Heartbeat heartbeat;
+  heartbeat.set_executor_connected(true);
+  Hosts(liveness_->OnHeartbeat(host.id, heartbeat, world_.now()));
   session.nonce = nonce;
   if (sampled <= session.sampled) return;  // overtaken by a later one
   session.sampled = sampled;
@@ -310,16 +321,15 @@ void SimController::EvaluateWatches(SimHost& host, const Session& session) {
 }
 
 void SimController::Every1s() {
+  if (!up()) return;
+  const fleet::Liveness::Edges edges = liveness_->Check(world_.now());
+  Hosts(edges);
   for (auto& host : world_.hosts) {
-    if (!up()) return;
     Session& session = sessions_[host->index];
-    const bool lost = session.seen != 0 && world_.now() - session.seen > 15 * kSecond;
-    if (lost && !session.lost) {
-      session.lost = true;
-      v1::Payload payload;
-      payload.mutable_host_edge()->set_kind(v1::HostEdge::HOST_LOST);
-      *payload.mutable_host_edge()->mutable_host() = state().hosts.at(host->id);
-      Input(payload, "ingest");
+    const bool lost = std::any_of(edges.begin(), edges.end(), [&](const v1::HostEdge& edge) {
+      return edge.kind() == v1::HostEdge::HOST_LOST && edge.host().id() == host->id;
+    });
+    if (lost) {
       const std::string key = SignalOf(*host).key();
       if (firing_.contains(key)) firing_[key] = false;
       host->Disconnect();

@@ -14,6 +14,7 @@
 #include "common/base/clock.h"
 #include "controller/engine/engine.h"
 #include "controller/engine/log_store.h"
+#include "controller/fleet/liveness.h"
 
 namespace quell::simulation {
 
@@ -125,8 +126,8 @@ class SimController {
   struct Session {
     uint64_t id = 0;
     std::string nonce;
-    Micros seen = 0, sampled = 0, hung_since = 0;
-    bool healthy = true, lost = false;
+    Micros sampled = 0, hung_since = 0;
+    bool healthy = true;
   };
   struct Job {
     std::vector<engine::Record> records;
@@ -136,6 +137,7 @@ class SimController {
     std::vector<std::function<void()>> committed;
     std::map<std::string, bool> firing;
   };
+  void Hosts(const fleet::Liveness::Edges& edges);
   void Take(Job job);
   void Commit();
   void Carry(const Job& job);
@@ -147,6 +149,7 @@ class SimController {
 
   World& world_;
   std::unique_ptr<engine::Engine> engine_;
+  std::unique_ptr<fleet::Liveness> liveness_;
   uint64_t life_ = 0;
   std::deque<Job> jobs_;
   std::map<int, Session> sessions_;

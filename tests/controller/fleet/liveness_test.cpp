@@ -61,17 +61,27 @@ TEST_F(LivenessTest, LostAfterFifteenSecondsWithoutAHeartbeat) {
   EXPECT_EQ(Beat(kT0 + 41 * kSecond), Kinds_{v1::HostEdge::HOST_CONNECTED});
 }
 
-TEST_F(LivenessTest, AStreamThatIsSoonBackIsNoEdge) {
+TEST_F(LivenessTest, AStreamThatEndsIsNoEdgeAndANewOneIs) {
   Connect(kT0);
   live_.OnDisconnect("h1", kT0 + kSecond);
   EXPECT_EQ(Check(kT0 + 10 * kSecond), Kinds_{});
-  EXPECT_EQ(Connect(kT0 + 10 * kSecond), Kinds_{});
+  const Liveness::Edges edges = live_.OnConnect(identity_, hello_, "", kT0 + 10 * kSecond);
+  ASSERT_EQ(Kinds(edges), Kinds_{v1::HostEdge::HOST_CONNECTED});
+  EXPECT_EQ(edges[0].why(), "its stream is a new one");
+  EXPECT_EQ(edges[0].host().liveness_since_us(), kT0) << "it was there all the time";
+}
+
+TEST_F(LivenessTest, X07_StreamsWithoutEndAreToldOncePerSecond) {
+  Connect(kT0);
+  for (int i = 0; i < 50; ++i) EXPECT_EQ(Connect(kT0 + i * kMillisecond), Kinds_{});
+  EXPECT_EQ(Check(kT0 + kSecond), Kinds_{v1::HostEdge::HOST_CONNECTED}) << "the last of them is told";
+  EXPECT_EQ(Check(kT0 + 3 * kSecond), Kinds_{});
 }
 
 TEST_F(LivenessTest, AnotherBootIdIsAReboot) {
   Connect(kT0);
   hello_.set_boot_id("boot-b");
-  EXPECT_EQ(Connect(kT0 + 10 * kSecond), Kinds_{v1::HostEdge::HOST_REBOOTED});
+  EXPECT_EQ(Connect(kT0 + 10 * kSecond), (Kinds_{v1::HostEdge::HOST_CONNECTED, v1::HostEdge::HOST_REBOOTED}));
 }
 
 TEST_F(LivenessTest, GoodbyeIsLostOnlyAfterItsGrace) {
