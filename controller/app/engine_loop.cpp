@@ -49,6 +49,7 @@ void EngineLoop::Start(std::vector<EngineInput> first) {
   last_snapshot_ = now;
   for (EngineInput& input : first) HandleInto(std::move(input), now, job);
   Resolve(engine_.Outstanding(now), job);
+  job.group.rows = engine::RowsFor(job.group.records, engine_.state());
   std::vector<Job> jobs;
   jobs.push_back(std::move(job));
   Commit(std::move(jobs));
@@ -86,6 +87,8 @@ void EngineLoop::RunEngine() {
       input.payload.mutable_time_passed();
       HandleInto(std::move(input), now, job);
     }
+    // Once for the batch: an incident that every input touches gets one row.
+    job.group.rows = engine::RowsFor(job.group.records, engine_.state());
     MaybeSnapshot(job, now, last);
     if (job.group.records.empty() && job.group.rule_states.empty() && job.effects.empty() &&
         job.committed.empty() && job.snapshot == nullptr) {
@@ -103,9 +106,6 @@ void EngineLoop::HandleInto(EngineInput input, Micros now, Job& job) {
   if (input.payload.kind_case() == v1::Payload::KIND_NOT_SET) return;
   engine::Handled handled = engine_.Handle(input.payload, input.source, now);
   records_since_snapshot_ += handled.records.size();
-  for (engine::ProjectionRow& row : engine::RowsFor(handled.records, engine_.state())) {
-    job.group.rows.push_back(std::move(row));
-  }
   for (engine::Record& record : handled.records) job.group.records.push_back(std::move(record));
   Resolve(std::move(handled.intents), job);
 }
@@ -182,11 +182,19 @@ void EngineLoop::Commit(std::vector<Job> jobs) {
     for (auto& committed : job.committed) committed();
     for (const Effect& effect : job.effects) Carry(effect);
     if (job.snapshot == nullptr) continue;
-    if (absl::Status saved = store_.SaveSnapshot(*job.snapshot, job.digest); !saved.ok()) {
-      LogError("a snapshot of the log could not be written (recovery will take longer): %s", saved.message());
-    }
+    SaveSnapshot(*job.snapshot, job.digest);
   }
   if (hook_) hook_("effects", number, group);
+}
+
+void EngineLoop::SaveSnapshot(const v1::Snapshot& snapshot, const std::string& digest) {
+  const absl::Status saved = store_.SaveSnapshot(snapshot, digest);
+  if (saved.ok()) return;
+  if (absl::IsDataLoss(saved))
+    Fatal(absl::StrCat("the log's disk or file fails, nothing on it may be trusted: ", saved.message()));
+  ++snapshots_failed_;
+  LogError("a snapshot could not be written; the log goes on, the next start takes longer: %s",
+           saved.message());
 }
 
 void EngineLoop::Carry(const Effect& effect) {

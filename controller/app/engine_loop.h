@@ -1,6 +1,7 @@
 // EngineLoop: the engine thread and the store thread. Inputs are handled in batches; the records of a batch
 // go to the store thread, which commits what has gathered as one group and only then carries out the intents
-// and tells those who wait: persist before acting. A commit that fails ends the process.
+// and tells those who wait: persist before acting. A commit that fails ends the process, and so does a
+// snapshot when the disk or the file fails; one that finds no room is counted, and the log goes on.
 //
 // Owned by main. Post may be called by any thread. The Rim's methods are called by the store thread and must
 // be quick.
@@ -60,6 +61,7 @@ class EngineLoop {
   Micros Now();
   const InputQueue& inputs() const { return inputs_; }
   uint64_t commits() const { return commits_.load(std::memory_order_relaxed); }
+  uint64_t snapshots_failed() const { return snapshots_failed_.load(std::memory_order_relaxed); }
 
  private:
   using Effect = std::variant<v1::CommandEntry, engine::CancelCommand, v1::Notice, engine::StartWatch,
@@ -79,6 +81,7 @@ class EngineLoop {
   void Resolve(std::vector<engine::Intent> intents, Job& job);
   void MaybeSnapshot(Job& job, Micros now, bool at_stop);
   void Commit(std::vector<Job> jobs);
+  void SaveSnapshot(const v1::Snapshot& snapshot, const std::string& digest);
   void Carry(const Effect& effect);
 
   engine::LogStore& store_;
@@ -90,6 +93,7 @@ class EngineLoop {
   InputQueue inputs_;
   BoundedQueue<Job> jobs_{256};  // full: the engine waits, and inputs gather in their own bounded queues
   std::atomic<uint64_t> commits_{0};
+  std::atomic<uint64_t> snapshots_failed_{0};
   uint64_t records_since_snapshot_ = 0;
   Micros last_snapshot_ = 0;
   NamedThread store_thread_;

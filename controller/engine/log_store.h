@@ -61,8 +61,9 @@ class LogStore {
   virtual absl::StatusOr<Recovered> Recover() = 0;
   // Durable when it returns OK. After an error nothing is trusted any more: the caller ends the process.
   virtual absl::StatusOr<LogHead> Commit(const CommitGroup& group) = 0;
-  virtual absl::Status SaveSnapshot(const v1::Snapshot& snapshot,
-                                    const std::string& digest) = 0;  // the last three stay
+  // The last three stay. DataLoss: the disk fails or the file is damaged, and the caller ends the process as
+  // after a commit that failed. Any other error leaves the log as it was: recovery takes longer, no more.
+  virtual absl::Status SaveSnapshot(const v1::Snapshot& snapshot, const std::string& digest) = 0;
 };
 
 // Rows for the entities that these records touched, as they stand in `state` now.

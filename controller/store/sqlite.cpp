@@ -10,6 +10,7 @@ absl::StatusCode CodeOf(int code) {
   switch (code & 0xff) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
+    case SQLITE_IOERR:
       return absl::StatusCode::kDataLoss;
     case SQLITE_FULL:
     case SQLITE_NOMEM:

@@ -276,8 +276,13 @@ absl::StatusOr<engine::LogHead> SqliteLogStore::WriteRecords(const std::vector<e
 absl::Status SqliteLogStore::SaveSnapshot(const v1::Snapshot& snapshot, const std::string& digest) {
   QUELL_RETURN_IF_ERROR(Usable());
   const absl::Status saved = WriteSnapshot(snapshot, digest);
-  if (!saved.ok()) failed_ = true;
-  return Annotate(saved, absl::StrCat("saving the snapshot at record ", snapshot.seq()));
+  if (saved.ok()) return saved;
+  const std::string doing = absl::StrCat("saving the snapshot at record ", snapshot.seq());
+  // What was undone, for want of room or for its own content, leaves the log as it was.
+  const bool undone = sqlite3_get_autocommit(db_.raw()) != 0;
+  if (undone && !absl::IsDataLoss(saved) && !absl::IsInternal(saved)) return Annotate(saved, doing);
+  failed_ = true;
+  return absl::DataLossError(absl::StrCat(doing, ": ", saved.message()));
 }
 
 absl::Status SqliteLogStore::WriteSnapshot(const v1::Snapshot& snapshot, const std::string& digest) {

@@ -3,7 +3,8 @@
 // StoreReader (reader.h). Durable means: WAL with synchronous=FULL, one fsync per commit.
 //
 // Memory: one commit group at a time; recovery holds the records since the newest snapshot (10,000 by rule).
-// After an error of Commit or SaveSnapshot every further call is refused: the caller ends the process.
+// After an error of Commit, or DataLoss from SaveSnapshot, every further call is refused: the caller ends the
+// process.
 #pragma once
 #include <memory>
 #include <string>

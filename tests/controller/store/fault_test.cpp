@@ -144,6 +144,50 @@ TEST_F(FaultTest, APowerCutWithoutAnyErrorBeforeKeepsAllCommits) {
   }
 }
 
+// A snapshot is a convenience: one that finds no room must not end a log that is sound.
+TEST_F(FaultTest, ASnapshotThatFindsNoRoomLeavesTheLogUsable) {
+  uint64_t n = 1;
+  for (;; ++n) {
+    Reset();
+    FaultVfs vfs;
+    auto store = TryOpen(vfs.name());
+    ASSERT_TRUE(store.ok() && (*store)->Recover().ok());
+    for (uint64_t seq = 1; seq <= 3; ++seq)
+      ASSERT_TRUE((*store)->Commit(GroupOf({StartRecord(seq, seq)})).ok());
+    vfs.FailAt(n, SQLITE_FULL, false);
+    const absl::Status saved = (*store)->SaveSnapshot(SnapshotAt(3), "digest");
+    if (!vfs.failed()) break;
+    EXPECT_EQ(saved.code(), absl::StatusCode::kResourceExhausted) << n << ": " << saved;
+    const auto head = (*store)->Commit(GroupOf({StartRecord(4, 4)}));
+    ASSERT_TRUE(head.ok()) << n << ": " << head.status();
+    ASSERT_TRUE((*store)->SaveSnapshot(SnapshotAt(4), "later").ok()) << n;
+    store->reset();
+    auto again = TryOpen();
+    ASSERT_TRUE(again.ok()) << again.status();
+    auto recovered = (*again)->Recover();
+    ASSERT_TRUE(recovered.ok()) << n << ": " << recovered.status();
+    EXPECT_EQ(recovered->head.seq, 4u);
+    EXPECT_EQ(recovered->digest, "later");
+  }
+  EXPECT_GT(n, 1u) << "there was nothing to fail";
+}
+
+TEST_F(FaultTest, ASnapshotThatTheDiskFailsIsDataLossAndNothingIsWrittenAfterIt) {
+  for (const int code : {SQLITE_IOERR_WRITE, SQLITE_IOERR_FSYNC, SQLITE_CORRUPT}) {
+    Reset();
+    FaultVfs vfs;
+    auto store = TryOpen(vfs.name());
+    ASSERT_TRUE(store.ok() && (*store)->Recover().ok());
+    ASSERT_TRUE((*store)->Commit(GroupOf({StartRecord(1, 1)})).ok());
+    vfs.FailAt(1, code, false);
+    const absl::Status saved = (*store)->SaveSnapshot(SnapshotAt(1), "digest");
+    ASSERT_TRUE(vfs.failed());
+    EXPECT_EQ(saved.code(), absl::StatusCode::kDataLoss) << saved;
+    EXPECT_EQ((*store)->Commit(GroupOf({StartRecord(2, 2)})).status().code(),
+              absl::StatusCode::kFailedPrecondition);
+  }
+}
+
 // In a child: commits for ever and writes each acknowledged number into `out`.
 [[noreturn]] void CommitForEver(absl::StatusOr<std::unique_ptr<SqliteLogStore>> store, int out) {
   if (!store.ok()) _exit(2);

@@ -1,0 +1,95 @@
+// The engine's and the store's thread over a store that a test can let fail.
+#include "controller/app/engine_loop.h"
+
+#include <gtest/gtest.h>
+
+namespace quell::app {
+namespace {
+
+class Store final : public engine::LogStore {
+ public:
+  absl::StatusOr<engine::Recovered> Recover() override { return engine::Recovered(); }
+  absl::StatusOr<engine::LogHead> Commit(const engine::CommitGroup& group) override {
+    for (const engine::Record& record : group.records) head_.seq = record.header.seq();
+    rows_.insert(rows_.end(), group.rows.begin(), group.rows.end());
+    return head_;
+  }
+  absl::Status SaveSnapshot(const v1::Snapshot&, const std::string&) override {
+    ++snapshots_;
+    return snapshot_;
+  }
+  engine::LogHead head_;
+  std::vector<engine::ProjectionRow> rows_;
+  absl::Status snapshot_;
+  int snapshots_ = 0;
+};
+
+class NoRim final : public Rim {
+ public:
+  void Send(const v1::CommandEntry&) override {}
+  void Cancel(const std::string&, const std::string&) override {}
+  void Send(const v1::Notice&) override {}
+  void Start(const v1::Watch&) override {}
+  void Stop(const std::string&) override {}
+  void Reply(const engine::Answer&) override {}
+  void HeadMoved(const engine::LogHead&) override {}
+};
+
+std::vector<EngineInput> Started() {
+  std::vector<EngineInput> first(1);
+  first[0].source = "app";
+  first[0].payload.mutable_controller_started()->set_epoch_number(1);
+  return first;
+}
+
+EngineInput Note(int n) {
+  EngineInput input;
+  input.source = "person:alice";
+  v1::PersonAct& act = *input.payload.mutable_person_act();
+  act.set_person("alice");
+  if (n == 0) act.mutable_declare()->set_title("the shop is slow");
+  if (n != 0) act.mutable_note()->set_text("note " + std::to_string(n));
+  return input;
+}
+
+class EngineLoopTest : public testing::Test {
+ protected:
+  void RunAndStop() {
+    EngineLoop loop(store_, RealClock(), engine::State(), rim_);
+    loop.Start(Started());
+    for (int n = 0; n < 100; ++n) EXPECT_TRUE(loop.Post(InputClass::kPerson, Note(n)));
+    loop.Stop();
+    failed_ = loop.snapshots_failed();
+  }
+  Store store_;
+  NoRim rim_;
+  uint64_t failed_ = 0;
+};
+
+TEST_F(EngineLoopTest, ASnapshotThatFindsNoRoomIsCountedAndTheLogGoesOn) {
+  store_.snapshot_ = absl::ResourceExhaustedError("database or disk is full");
+  RunAndStop();
+  EXPECT_EQ(store_.snapshots_, 1);
+  EXPECT_EQ(failed_, 1u);
+  EXPECT_GT(store_.head_.seq, 200u);
+}
+
+TEST_F(EngineLoopTest, ASnapshotThatFindsTheFileDamagedEndsTheProcess) {
+  testing::FLAGS_gtest_death_test_style = "threadsafe";
+  store_.snapshot_ = absl::DataLossError("database disk image is malformed");
+  EXPECT_DEATH(RunAndStop(), "nothing on it may be trusted: database disk image is malformed");
+}
+
+TEST_F(EngineLoopTest, AnIncidentThatABatchTouchesOftenGetsOneRowOfIt) {
+  RunAndStop();
+  size_t incidents = 0;
+  for (const engine::ProjectionRow& row : store_.rows_) incidents += row.kind == "incident" ? 1 : 0;
+  EXPECT_GE(incidents, 1u);
+  v1::Incident last;
+  for (const engine::ProjectionRow& row : store_.rows_)
+    if (row.kind == "incident") ASSERT_TRUE(last.ParseFromString(row.message));
+  EXPECT_EQ(last.timeline(last.timeline_size() - 1).text(), "note 99") << "the last one is how it ended";
+}
+
+}  // namespace
+}  // namespace quell::app
