@@ -287,6 +287,11 @@ void Controller::AddMetrics() {
                               [] { return static_cast<double>(security::FailedHandshakes().total); });
   metrics_.AddGaugeCallback("quell_agents_connected", "Streams that are open.",
                             [this] { return static_cast<double>(registry_.open()); });
+  metrics_.AddCounterCallback("quell_shard_tasks_refused_total",
+                              "Events and heartbeats that found a shard's queue full.",
+                              [this] { return static_cast<double>(shards_->refused()); });
+  metrics_.AddCounterCallback("quell_log_snapshots_failed_total", "Snapshots that could not be written.",
+                              [this] { return static_cast<double>(loop_->snapshots_failed()); });
   metrics_.AddCounterCallback("quell_log_commits_total", "Commit groups written.",
                               [this] { return static_cast<double>(loop_->commits()); });
   metrics_.AddGaugeCallback("quell_engine_inputs_waiting", "Inputs that wait for the engine.",

@@ -17,7 +17,8 @@ bool HostPorts::Opened(const ingest::HostRecord& host, uint64_t, const v1::Hello
 // one's end counts.
 void HostPorts::Closed(const std::string& host_id, uint64_t, Micros now) {
   if (registry_.IsOpen(host_id)) return;
-  shards_.Of(host_id).Submit([host_id, now](HostShard& shard, Micros) { shard.Closed(host_id, now); });
+  shards_.Of(host_id).SubmitSurely("closed " + host_id,
+                                   [host_id, now](HostShard& shard, Micros) { shard.Closed(host_id, now); });
 }
 
 bool HostPorts::Heartbeat(const std::string& host_id, const v1::Heartbeat& heartbeat, Micros now) {
@@ -26,8 +27,9 @@ bool HostPorts::Heartbeat(const std::string& host_id, const v1::Heartbeat& heart
 }
 
 void HostPorts::Goodbye(const std::string& host_id, const std::string& why, Micros now) {
-  shards_.Of(host_id).Submit(
-      [host_id, why, now](HostShard& shard, Micros) { shard.Goodbye(host_id, why, now); });
+  shards_.Of(host_id).SubmitSurely("goodbye " + host_id, [host_id, why, now](HostShard& shard, Micros) {
+    shard.Goodbye(host_id, why, now);
+  });
 }
 
 bool HostPorts::Samples(const std::string& host_id, std::vector<ingest::SampleBatch> batches) {
@@ -35,18 +37,24 @@ bool HostPorts::Samples(const std::string& host_id, std::vector<ingest::SampleBa
       [host_id, batches = std::move(batches)](HostShard& shard, Micros) { shard.Samples(host_id, batches); });
 }
 
+// The shard first: what it has no room for reaches the engine no more than the shard, and comes again. What
+// the engine has no room for comes again too, and a sample that the shard has twice is one.
 bool HostPorts::Events(const ingest::HostRecord& host, std::vector<ingest::TimedEvent> events,
                        uint64_t through) {
-  for (const ingest::TimedEvent& event : events) {
-    EngineInput input = InputFromEvent(host.id, host.name, event.event, event.at);
-    if (&event == &events.back() && through != 0) {
-      input.committed = [this, id = host.id, through] { registry_.AckEvents(id, through); };
-    }
+  std::vector<EngineInput> inputs;
+  for (const ingest::TimedEvent& event : events)
+    inputs.push_back(InputFromEvent(host.id, host.name, event.event, event.at));
+  if (through != 0)
+    inputs.back().committed = [this, id = host.id, through] { registry_.AckEvents(id, through); };
+  const bool taken =
+      shards_.Of(host.id).Submit([id = host.id, events = std::move(events)](HostShard& shard, Micros now) {
+        shard.Events(id, events, now);
+      });
+  if (!taken) return false;
+  for (EngineInput& input : inputs) {
     if (!post_(InputClass::kSignal, std::move(input))) return false;
   }
-  return shards_.Of(host.id).Submit([id = host.id, events = std::move(events)](HostShard& shard, Micros now) {
-    shard.Events(id, events, now);
-  });
+  return true;
 }
 
 bool HostPorts::Reports(const ingest::HostRecord& host, std::vector<ingest::TimedReport> reports,
@@ -62,7 +70,8 @@ bool HostPorts::Reports(const ingest::HostRecord& host, std::vector<ingest::Time
 }
 
 void HostPorts::Refused(const ingest::HostRecord& host, const std::string& why, Micros now) {
-  shards_.Of(host.id).Submit([host, why, now](HostShard& shard, Micros) { shard.Refused(host, why, now); });
+  shards_.Of(host.id).SubmitSurely(
+      "refused " + host.id, [host, why, now](HostShard& shard, Micros) { shard.Refused(host, why, now); });
 }
 
 }  // namespace quell::app

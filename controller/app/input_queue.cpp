@@ -7,6 +7,11 @@ namespace {
 
 constexpr std::array<size_t, kInputClasses> kBounds = {65'536, 65'536, 65'536, 131'072};
 
+// What the engine itself asked for, and its configuration.
+bool IsOwn(const v1::Payload& payload) {
+  return payload.has_command_delivered() || payload.has_notice_result() || payload.has_config_loaded();
+}
+
 }  // namespace
 
 bool InputQueue::Post(InputClass input_class, EngineInput input) {
@@ -16,7 +21,7 @@ bool InputQueue::Post(InputClass input_class, EngineInput input) {
   const bool signal = input.payload.has_signal_edge();
   if (signal && Coalesce(input)) return true;
   auto& list = waiting_[index];
-  if (list.size() >= kBounds[index]) {
+  if (list.size() >= kBounds[index] && !IsOwn(input.payload)) {
     ++refused_[index];
     return false;
   }

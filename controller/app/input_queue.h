@@ -4,7 +4,8 @@
 // Bounds: 65,536 inputs for each of the first three classes, 131,072 signals. A signal that waits is replaced
 // by a newer edge of the same identity (its rule states are kept together). What does not fit is refused to
 // the caller, who counts: results and events are not acknowledged then and come again; liveness is
-// re-evaluated each second; a refused signal is evaluated again on the next tick of its group.
+// re-evaluated each second; a refused signal is evaluated again on the next tick of its group. What became of
+// a command or a notice is never refused, for nobody would say it again: one for each that is under way.
 #pragma once
 #include <array>
 #include <cstdint>

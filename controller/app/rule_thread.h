@@ -2,12 +2,14 @@
 // subject as a task in its queue.
 //
 // Bounds: 65,536 tasks, of which telemetry may fill 16,384 (refused beyond: counted, and telemetry is shed
-// first). What was found goes to the engine; while the engine's queue is full the thread keeps what it has,
-// evaluates nothing new, and tries again.
+// first); beside them one task for each name that SubmitSurely was given: watches, hosts, rules. What was
+// found goes to the engine; while the engine's queue is full the thread keeps what it has, evaluates nothing
+// new, and tries again.
 #pragma once
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -51,8 +53,19 @@ class RuleThread {
     thread_.Join();
   }
 
-  // False: full or stopped.
-  bool Submit(Task task) { return tasks_.Push(std::move(task)); }
+  // False: full (counted) or stopped.
+  bool Submit(Task task) {
+    if (tasks_.Push(std::move(task))) return true;
+    refused_.fetch_add(1, std::memory_order_relaxed);
+    return false;
+  }
+  // For what a decision waits for: never refused. When the queue is full it waits beside it, the newest of
+  // each name in the place of an older one, and runs before the queue's next round.
+  void SubmitSurely(const std::string& name, Task task) {
+    absl::MutexLock lock(&beside_mutex_);
+    if (beside_.erase(name) == 0 && tasks_.Push(Task(task))) return;
+    beside_[name] = std::move(task);
+  }
   // False: shed.
   bool SubmitTelemetry(Task task) {
     if (tasks_.size() < kTelemetryTasks && tasks_.Push(std::move(task))) return true;
@@ -78,6 +91,7 @@ class RuleThread {
   }
 
   uint64_t shed() const { return shed_.load(std::memory_order_relaxed); }
+  uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
 
  private:
   static constexpr size_t kTasks = 65'536;
@@ -98,9 +112,19 @@ class RuleThread {
     return std::clamp(absl::Microseconds(due - now_()), absl::ZeroDuration(), absl::Seconds(1));
   }
 
+  void RunBeside() {
+    std::map<std::string, Task> beside;
+    {
+      absl::MutexLock lock(&beside_mutex_);
+      beside.swap(beside_);
+    }
+    for (auto& [name, task] : beside) task(*subject_, now_());
+  }
+
   void Run() {
     while (true) {
       std::optional<Task> task = tasks_.Pop(Wait());
+      RunBeside();
       if (!task && tasks_.closed()) return;
       for (size_t n = 1; task; ++n) {
         (*task)(*subject_, now_());
@@ -151,6 +175,9 @@ class RuleThread {
   std::vector<EngineInput> found_;          // not delivered yet, oldest first
   BoundedQueue<Task> tasks_{kTasks};
   std::atomic<uint64_t> shed_{0};
+  std::atomic<uint64_t> refused_{0};
+  absl::Mutex beside_mutex_;
+  std::map<std::string, Task> beside_ ABSL_GUARDED_BY(beside_mutex_);
   NamedThread thread_;
 };
 

@@ -13,6 +13,9 @@ namespace {
 constexpr absl::Duration kPartTimeout = absl::Seconds(2);
 constexpr size_t kMostSamplesPerRead = 5'000'000;
 
+// The newest word about a watch is what counts.
+std::string WatchTask(const std::string& id) { return "watch " + id; }
+
 }  // namespace
 
 // One source over all shards. Each part is copied out by its own thread; a part that does not answer makes
@@ -115,23 +118,29 @@ std::string Shards::HostOf(std::string_view instance) const {
 
 void Shards::Load(std::shared_ptr<const rules::RuleSet> rules) {
   for (auto& thread : threads_) {
-    thread->Submit([rules](HostShard& shard, Micros now) { shard.rules().Load(rules, now); });
+    thread->SubmitSurely("rules", [rules](HostShard& shard, Micros now) { shard.rules().Load(rules, now); });
   }
-  global_->Submit([rules](rules::GlobalRules& global, Micros now) { global.Load(rules, now); });
+  global_->SubmitSurely("rules",
+                        [rules](rules::GlobalRules& global, Micros now) { global.Load(rules, now); });
 }
 
 void Shards::SetWatch(const v1::Watch& watch) {
+  const std::string name = WatchTask(watch.id());
   if (watch.host_id().empty()) {
-    global_->Submit([watch](rules::GlobalRules& global, Micros now) { global.SetWatch(watch, now); });
+    global_->SubmitSurely(name,
+                          [watch](rules::GlobalRules& global, Micros now) { global.SetWatch(watch, now); });
     return;
   }
-  Of(watch.host_id()).Submit([watch](HostShard& shard, Micros now) { shard.rules().SetWatch(watch, now); });
+  Of(watch.host_id()).SubmitSurely(name, [watch](HostShard& shard, Micros now) {
+    shard.rules().SetWatch(watch, now);
+  });
 }
 
 void Shards::EndWatch(const std::string& id) {
-  global_->Submit([id](rules::GlobalRules& global, Micros) { global.EndWatch(id); });
+  const std::string name = WatchTask(id);
+  global_->SubmitSurely(name, [id](rules::GlobalRules& global, Micros) { global.EndWatch(id); });
   for (auto& thread : threads_) {
-    thread->Submit([id](HostShard& shard, Micros) { shard.rules().EndWatch(id); });
+    thread->SubmitSurely(name, [id](HostShard& shard, Micros) { shard.rules().EndWatch(id); });
   }
 }
 
@@ -189,6 +198,12 @@ std::vector<rules::ShardStats> Shards::Stats() {
     if (thread->RunAndWait([&](HostShard& shard, Micros) { stats = shard.rules().stats(); }, kPartTimeout))
       all.push_back(stats);
   }
+  return all;
+}
+
+uint64_t Shards::refused() const {
+  uint64_t all = global_->refused();
+  for (const auto& thread : threads_) all += thread->refused();
   return all;
 }
 

@@ -45,6 +45,7 @@ class Shards {
   Micros DataAge(Micros now);
   std::vector<rules::ShardStats> Stats();
   uint64_t shed() const;
+  uint64_t refused() const;  // tasks that found a shard's queue full, telemetry apart
 
  private:
   class Fan;

@@ -86,5 +86,19 @@ TEST(InputQueue, ClosedTakesNothingMoreAndGivesWhatWaits) {
   EXPECT_TRUE(queue.Take(10, absl::Seconds(5)).empty());
 }
 
+TEST(InputQueue, WhatTheEngineAskedForIsNeverRefused) {
+  InputQueue queue;
+  size_t reports = 0;
+  while (queue.Post(InputClass::kResult, Result("h"))) ++reports;
+  EXPECT_EQ(reports, 65'536u);
+  EngineInput notice;
+  notice.payload.mutable_notice_result()->set_key("k");
+  EXPECT_TRUE(queue.Post(InputClass::kResult, std::move(notice)));
+  EngineInput delivered;
+  delivered.payload.mutable_command_delivered()->set_command("c");
+  EXPECT_TRUE(queue.Post(InputClass::kResult, std::move(delivered)));
+  EXPECT_EQ(queue.refused(InputClass::kResult), 1u);
+}
+
 }  // namespace
 }  // namespace quell::app

@@ -117,5 +117,28 @@ TEST_F(RuleThreadTest, TelemetryIsShedFirstAndCounted) {
   thread_.Stop();  // it may still be on its way out of `leave`
 }
 
+// A condition that is never watched would never come true, and its remedy would count as one that failed.
+TEST_F(RuleThreadTest, AFullQueueRefusesAndCountsButKeepsWhatMustNotBeLost) {
+  absl::Notification go;
+  std::vector<std::string> ran;
+  thread_.Start();
+  absl::Notification busy;
+  ASSERT_TRUE(thread_.Submit([&](Subject&, Micros) {
+    busy.Notify();
+    go.WaitForNotification();
+  }));
+  busy.WaitForNotification();
+  while (thread_.Submit([](Subject&, Micros) {})) {
+  }
+  EXPECT_EQ(thread_.refused(), 1u);
+  auto note = [&](const char* what) { return [&ran, what](Subject&, Micros) { ran.emplace_back(what); }; };
+  thread_.SubmitSurely("watch a", note("set a"));
+  thread_.SubmitSurely("watch b", note("set b"));
+  thread_.SubmitSurely("watch a", note("end a"));
+  go.Notify();
+  EXPECT_TRUE(thread_.RunAndWait([](Subject&, Micros) {}, absl::Seconds(20)));
+  EXPECT_EQ(ran, (std::vector<std::string>{"end a", "set b"})) << "the newest word of each name";
+}
+
 }  // namespace
 }  // namespace quell::app
