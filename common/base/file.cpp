@@ -37,6 +37,7 @@ void UniqueFd::reset(int fd) {
 
 absl::StatusOr<std::string> ReadDescriptor(int fd, uint64_t limit, std::string_view name) {
   std::string out;
+  out.reserve(std::min<uint64_t>(limit + 1, 16 << 10));  // a key is not copied about while it is read
   while (true) {
     const size_t before = out.size();
     // One byte over the limit tells "just fits" from "too long".

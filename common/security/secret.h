@@ -1,40 +1,17 @@
-// Secret: bytes that are never printed, compared in constant time and wiped when they go. Owned by value; any
-// thread may read.
+// Keys from files, as Secrets.
 #pragma once
 #include <string>
-#include <string_view>
-#include <utility>
 
 #include "absl/status/statusor.h"
+#include "common/base/secret.h"
 
 namespace quell::security {
 
-class Secret {
- public:
-  Secret() = default;
-  explicit Secret(std::string value) : value_(std::move(value)) {}
-  Secret(const Secret&) = default;
-  Secret(Secret&& other) noexcept;
-  Secret& operator=(const Secret& other);
-  Secret& operator=(Secret&& other) noexcept;
-  ~Secret();
+using quell::Secret;
 
-  // For the one call that needs the bytes. Never for a message or a log line.
-  const std::string& Reveal() const { return value_; }
-  bool empty() const { return value_.empty(); }
-
-  friend bool operator==(const Secret& a, const Secret& b);
-  template <typename Stream>
-  friend Stream& operator<<(Stream&, const Secret&) = delete;
-
- private:
-  void Wipe();
-  std::string value_;
-};
-
-// Reads a file that holds a secret, of at most 64 KiB: a regular file, reached through no symbolic link at
-// its last component, owned by root or by this process's user, and readable by nobody else. Each refusal has
-// its own sentence.
+// Reads a file that holds a secret, whole, of at most 64 KiB: a regular file, reached through no symbolic
+// link at its last component, owned by root or by this process's user, and open to nobody else. Each refusal
+// has its own sentence.
 absl::StatusOr<Secret> ReadSecretFile(const std::string& path);
 
 }  // namespace quell::security

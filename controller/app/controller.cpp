@@ -312,6 +312,9 @@ void Controller::AddMetrics() {
                               [this] { return static_cast<double>(outbox()->failed()); });
   metrics_.AddCounterCallback("quell_operators_refused_total", "Connections of users who may not administer.",
                               [this] { return static_cast<double>(operators_->refused()); });
+  metrics_.AddCounterCallback("quell_operators_waits_total",
+                              "Times that one had to wait because this process had no descriptor left.",
+                              [this] { return static_cast<double>(operators_->waits()); });
   metrics_.AddCounterCallback("quell_log_lines_dropped_total",
                               "Lines of the program's own log that were dropped.",
                               [] { return static_cast<double>(LogLinesDropped()); });

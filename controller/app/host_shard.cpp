@@ -126,6 +126,12 @@ Micros HostShard::StalestSample() const {
   return stalest;
 }
 
+size_t HostShard::tables() const {
+  size_t all = 0;
+  for (const auto& [id, session] : sessions_) all += session.handles.size();
+  return all;
+}
+
 void HostShard::Tick(Micros now) {
   if (now >= check_due_) {
     check_due_ = now + kCheckEvery;

@@ -36,6 +36,9 @@ class HostShard {
   // Of the hosts that are up, the oldest newest sample; 0: none is up.
   Micros StalestSample() const;
 
+  // Layouts whose series are looked up, of all sessions.
+  size_t tables() const;
+
   void Tick(Micros now);
   Micros NextDue() const;
   std::vector<v1::Payload> TakeEdges();

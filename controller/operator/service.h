@@ -69,6 +69,7 @@ class OperatorServer {
                                                                OperatorBackend& backend);
   ~OperatorServer();
   uint64_t refused() const { return socket_->refused(); }
+  uint64_t waits() const { return socket_->waits(); }
 
  private:
   OperatorServer() = default;

@@ -124,8 +124,10 @@ void OperatorSocket::Accept(grpc::Server& server) {
     if ((ready[0].revents & POLLIN) == 0) continue;
     const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) Take(server, fd);
-    // Out of descriptors the caller stays in the backlog, and poll says so again at once.
-    if (fd < 0 && (errno == EMFILE || errno == ENFILE) && poll(&ready[1], 1, kWithoutDescriptors) > 0) return;
+    if (fd >= 0 || (errno != EMFILE && errno != ENFILE)) continue;
+    // The caller stays in the backlog, and the listener's poll would say so again at once.
+    waits_.fetch_add(1, std::memory_order_relaxed);
+    if (poll(&ready[1], 1, kWithoutDescriptors) > 0) return;
   }
 }
 

@@ -35,6 +35,8 @@ class OperatorSocket {
   // Who is behind ctx->peer(); nothing for a peer that did not come through here.
   std::optional<Caller> CallerOf(const std::string& peer) const;
   uint64_t refused() const { return refused_.load(std::memory_order_relaxed); }
+  // Times that a connection had to wait because the process has no descriptor left.
+  uint64_t waits() const { return waits_.load(std::memory_order_relaxed); }
 
  private:
   OperatorSocket(std::string path, int listener, int wake);
@@ -46,6 +48,7 @@ class OperatorSocket {
   const int wake_;  // an eventfd that ends the thread
   NamedThread thread_;
   std::atomic<uint64_t> refused_{0};
+  std::atomic<uint64_t> waits_{0};
   mutable absl::Mutex mutex_;
   std::map<int, Caller> callers_ ABSL_GUARDED_BY(mutex_);  // as many as there have been descriptors at once
 };

@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "common/base/disk.h"
+#include "common/security/secret.h"
 
 namespace quell::config {
 namespace {
@@ -29,6 +30,7 @@ class SecretTest : public testing::Test {
 
 static_assert(!std::is_convertible_v<Secret, std::string>);
 static_assert(!std::is_convertible_v<Secret, std::string_view>);
+static_assert(std::is_same_v<Secret, security::Secret>, "one class, so that every secret is wiped");
 
 TEST_F(SecretTest, IsOneLine) {
   ASSERT_TRUE(Read("hunter2\n").ok());

@@ -1,14 +1,18 @@
 // The service over a real Unix socket.
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/base/clock.h"
 #include "common/base/disk.h"
 #include "controller/operator/service.h"
 #include "tests/controller/operator/fake_backend.h"
+#include "tests/support/wait.h"
 
 namespace quell::operators {
 namespace {
@@ -176,6 +180,51 @@ TEST_F(Socket, ALeftoverIsReplacedAndAFileIsNot) {
   ASSERT_TRUE(RealDisk().WriteWhole(path_, "precious").ok());
   EXPECT_EQ(OperatorServer::Start(path_, backend_).status().code(), absl::StatusCode::kAlreadyExists);
   EXPECT_EQ(*RealDisk().Read(path_, 100), "precious");
+}
+
+// All descriptors that this process may have, for as long as it lives.
+class NoDescriptors {
+ public:
+  NoDescriptors() {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit low{256, before_.rlim_max};
+    setrlimit(RLIMIT_NOFILE, &low);
+    for (int fd = dup(0); fd >= 0; fd = dup(0)) taken_.push_back(fd);
+  }
+  ~NoDescriptors() {
+    for (int fd : taken_) close(fd);
+    setrlimit(RLIMIT_NOFILE, &before_);
+  }
+
+ private:
+  rlimit before_{};
+  std::vector<int> taken_;
+};
+
+TEST_F(Socket, OutOfDescriptorsItWaitsWithoutSpinningAndTakesThemLater) {
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_GE(fd, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path_.copy(address.sun_path, sizeof address.sun_path - 1);
+  {
+    NoDescriptors none;
+    ASSERT_EQ(connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address), 0) << "into the backlog";
+    ASSERT_TRUE(test::WaitFor([&] { return server_->waits() >= 1; }));
+    const Micros begun = RealClock().Monotonic();
+    const uint64_t before = server_->waits();
+    ASSERT_TRUE(test::WaitFor([&] { return server_->waits() >= before + 3; }));
+    EXPECT_GE(RealClock().Monotonic() - begun, 200 * kMillisecond) << "it tries a few times a second";
+    EXPECT_EQ(server_->refused(), 0u);
+  }
+  pollfd ready{fd, POLLIN, 0};
+  EXPECT_EQ(poll(&ready, 1, 20'000), 1) << "the server greets the one that waited";
+  close(fd);
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(20));
+  v1::Document document;
+  const grpc::Status status = stub_->WhoAmI(&context, v1::WhoAmIRequest(), &document);
+  EXPECT_TRUE(status.ok()) << status.error_message();
 }
 
 }  // namespace

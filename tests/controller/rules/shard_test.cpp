@@ -363,5 +363,21 @@ TEST_F(ShardTest, BudgetsAreKeptAndCounted) {
   EXPECT_EQ(Series("nobody", "m"), series::kNoSeries);
 }
 
+TEST_F(ShardTest, X07_ARuleRaisesNoMoreThanAThousandAlertsOfOneHost) {
+  Start(OneGroup(kHung));
+  Up("h1", "web-1");
+  for (int n = 0; n <= 1000; ++n) {
+    Put("h1", "probe_success", {{"user", "deploy"}, {"app", "made-up-" + std::to_string(n)}},
+        n < 1000 ? 0 : 1);
+  }
+  Run(2 * kSecond);
+  EXPECT_EQ(Edges().size(), 1000u);
+  EXPECT_EQ(shard->stats().rule_failures, 0u);
+  Put("h1", "probe_success", {{"user", "deploy"}, {"app", "made-up-1000"}}, 0);
+  Run(2 * kSecond);
+  EXPECT_EQ(Edges().size(), 1000u) << "the whole evaluation fails, as it does in Prometheus";
+  EXPECT_GT(shard->stats().rule_failures, 0u);
+}
+
 }  // namespace
 }  // namespace quell::rules
