@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "common/base/ids.h"
+#include "common/base/utf8.h"
+#include "controller/incidents/find.h"
 #include "controller/policy/command.h"
 #include "controller/policy/hold.h"
 
@@ -14,6 +16,8 @@ using engine::FindOrNull;
 using engine::Outcome;
 using engine::State;
 using Entry = v1::CommandEntry;
+
+constexpr size_t kLongestText = 2000;  // of what could not be had
 
 bool Before(v1::CommandState state) {  // no word from the executor yet
   return state == v1::ISSUED || state == v1::DELIVERED;
@@ -102,6 +106,17 @@ Outcome Started(const Entry& command, const v1::CommandReported& input, Micros n
   edit.With(Entry::kStartedUsFieldNumber)
       .set_started_us(input.at_us() == 0 ? now : std::min(input.at_us(), now));
   return One(edit);
+}
+
+// What could not be had of the evidence is listed, with the reason.
+void TellMissing(const State& state, const Entry& command, const v1::CommandReported& input, Outcome& out) {
+  if (input.evidence_missing().empty() || !state.incidents.contains(command.incident())) return;
+  std::string text = "evidence of " + incidents::CommandName(state, command) + " that could not be had: ";
+  for (int i = 0; i < input.evidence_missing_size(); ++i)
+    text += (i == 0 ? "" : "; ") + input.evidence_missing(i);
+  engine::IncidentEdit edit(command.incident());
+  edit.Entry("quell", "evidence", std::string(CutUtf8(text, kLongestText)));
+  out.Add(edit.Take());
 }
 
 v1::CommandState Target(v1::Outcome outcome) {
@@ -202,6 +217,7 @@ Outcome OnReported(const State& state, const v1::CommandReported& input, Micros 
     *list = input.evidence_sha256();
     out.Add(edit.Take());
   }
+  TellMissing(state, *command, input, out);
   const v1::CommandState target = Target(input.report().outcome());
   switch (target) {
     case v1::REFUSED:

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/base/ids.h"
 #include "tests/controller/engine/scenario.h"
 
 namespace quell::engine {
@@ -80,6 +81,22 @@ TEST(Ledger, OneThatAnEarlierStreamTookIsUnknownWhenNoLaterOneDoes) {
     s.Pass(2 * kSecond);
   }
   EXPECT_EQ(s.Command().state(), v1::COMMAND_UNKNOWN);
+}
+
+TEST(Ledger, EvidenceThatCouldNotBeHadIsInTheTimelineWithItsReason) {
+  Scenario s;
+  s.remedy_succeeds = false;
+  s.Fire(1);
+  s.Pass(kSecond);
+  v1::Payload payload;
+  v1::CommandReported* reported = payload.mutable_command_reported();
+  reported->set_host_id(s.Command().host_id());
+  reported->mutable_report()->set_id(*HexDecode(s.Command().id()));
+  reported->mutable_report()->set_outcome(v1::OUTCOME_FAILED);
+  reported->add_evidence_missing("proc.stack: not permitted");
+  reported->add_evidence_missing("log: no such file");
+  s.Input(payload);
+  EXPECT_TRUE(s.Told("evidence of 1.1 that could not be had: proc.stack: not permitted; log: no such file"));
 }
 
 TEST(Ledger, WhatNoHostHasYetIsCancelledWhenItsSignalClears) {
