@@ -21,7 +21,7 @@ struct Words {
   Common common;
   std::string kind, name, title, severity = "P2", service, incident, text, cause, fix, why, command,
                                  expression, range, step, policy, host, id, length, receiver, since, cursor,
-                                 scope_host, timeout = "2m";
+                                 scope_host, item, timeout = "2m";
   std::vector<std::string> labels, hosts, files, first;
   unsigned limit = 0;
   bool all = false, every = false;
@@ -129,6 +129,15 @@ void AddReading(Verbs& verbs, Words& w) {
     return s.Show("Explain", request, ExplainView);
   });
   explain->add_option("NAME", w.name, "an incident, a command or a signal's key");
+  CLI::App* evidence =
+      verbs.Add("evidence", "what was taken before commands were carried out", [&w](Session& s) {
+        v1::EvidenceRequest request;
+        request.set_name(w.name);
+        request.set_item(w.item);
+        return s.Show("Evidence", request, w.item.empty() ? EvidenceView : EvidenceItemView);
+      });
+  evidence->add_option("NAME", w.name, "an incident or a command: #417, last, 417.2, C-58");
+  evidence->add_option("--item", w.item, "print the content of this one: log.out, proc.status, …");
   CLI::App* query = verbs.Add("query", "a PromQL expression, now or over a range", [&w](Session& s) {
     v1::QueryRequest request;
     request.set_expr(w.expression);

@@ -4,6 +4,7 @@
 #include <map>
 #include <vector>
 
+#include "absl/strings/escaping.h"
 #include "cli/table.h"
 #include "common/base/time.h"
 #include "common/text/encode.h"
@@ -181,6 +182,22 @@ void Field(std::string& out, const std::string& name, const std::string& value) 
   out += padded + text::Terminal(value) + "\n";
 }
 
+// The items of a command; "" when there are none.
+std::string EvidenceTable(const Json& command, const ViewOptions& options) {
+  const Json items = command.value("evidence", Json::array());
+  if (items.empty()) return "";
+  Table table({"EVIDENCE", "BYTES", "SHA256", ""});
+  for (const auto& item : items) {
+    const std::string sha256 = Text(item, "sha256");
+    std::string note = Text(item, "missing");
+    if (!note.empty()) note = "missing: " + note;
+    if (item.contains("expired") && item["expired"] == true) note = "expired";
+    table.Add({Or(Text(item, "name")), Or(Text(item, "bytes")),
+               Or(options.wide ? sha256 : sha256.substr(0, 16)), note});
+  }
+  return Indented(table.Text());
+}
+
 }  // namespace
 
 std::string ShowTime(const Json& time, const ViewOptions& options) {
@@ -260,13 +277,28 @@ std::string CommandView(const Json& command, const ViewOptions& options) {
     Field(out, key, ShowTime(command.value(key, Json(nullptr)), options));
   if (command.contains("verification") && command["verification"].is_object())
     Field(out, "verification", Text(command["verification"], "state"));
-  Table evidence({"EVIDENCE", "BYTES", "SHA256"});
-  bool any = false;
-  for (const auto& item : command.value("evidence", Json::array())) {
-    evidence.Add({Or(Text(item, "name")), Or(Text(item, "bytes")), Text(item, "sha256").substr(0, 16)});
-    any = true;
+  return out + EvidenceTable(command, options);
+}
+
+std::string EvidenceView(const Json& document, const ViewOptions& options) {
+  std::string out;
+  for (const auto& command : document.value("commands", Json::array())) {
+    out += text::Terminal(Text(command, "name") + " " + Text(command, "action") + " on " +
+                          Text(command, "host") + " (" + Text(command, "state") + ")") +
+           "\n";
+    const std::string items = EvidenceTable(command, options);
+    out += items.empty() ? "  none was taken\n" : items;
   }
-  return any ? out + Indented(evidence.Text()) : out;
+  return out.empty() ? "no command was given\n" : out;
+}
+
+std::string EvidenceItemView(const Json& document, const ViewOptions&) {
+  std::string content = Text(document, "content");
+  std::string bytes;
+  if (Text(document, "encoding") == "base64" && absl::Base64Unescape(content, &bytes)) content = bytes;
+  std::string out = text::Terminal(content, true);
+  if (!out.empty() && out.back() != '\n') out += "\n";
+  return out;
 }
 
 std::string ExplainView(const Json& document, const ViewOptions& options) {

@@ -28,6 +28,9 @@ std::string ShowAge(const Json& time, const ViewOptions& options);
 std::string ListView(std::string_view kind, const Json& document, const ViewOptions& options);
 std::string IncidentView(const Json& incident, const ViewOptions& options);
 std::string CommandView(const Json& command, const ViewOptions& options);
+std::string EvidenceView(const Json& document, const ViewOptions& options);
+// The content of one item, line by line: what a terminal would obey is shown.
+std::string EvidenceItemView(const Json& document, const ViewOptions& options);
 std::string ExplainView(const Json& document, const ViewOptions& options);
 std::string QueryView(const Json& document, const ViewOptions& options);
 // "key  value" lines of any document.

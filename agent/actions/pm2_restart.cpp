@@ -66,8 +66,26 @@ bool IsQuellItself(const v1::Pm2App& app) {
 // somebody stopped it.
 bool GivenUp(const v1::Pm2App& app, const v1::Pm2Restart& wanted) {
   if (app.autorestart()) return false;
-  const auto lived = [&](const v1::Pm2Process& p) { return p.pm_id() == app.pm_id() && p.pid() > 0; };
+  const auto lived = [&](const v1::Pm2Process& p) { return p.pm_id() == app.pm_id() && p.pid() != 0; };
   return app.exit_code() != 0 || std::none_of(wanted.expect().begin(), wanted.expect().end(), lived);
+}
+
+// "pid 50, was 40": of a process that is gone, or was, or whose id the evidence does not tell, what there is.
+std::string PidThenAndNow(const v1::Pm2Process& expected, const v1::Pm2App& app) {
+  if (app.pid() == 0) return "";
+  return absl::StrCat("pid ", app.pid(),
+                      expected.pid() > 0    ? absl::StrCat(", was ", expected.pid())
+                      : expected.pid() == 0 ? ", there was none"
+                                            : "",
+                      "; ");
+}
+
+// Expected: pid 0 when there was no process, below 0 when its id is not known; then its start alone tells.
+bool IsAnother(const v1::Pm2Process& expected, const v1::Pm2App& app) {
+  if (expected.started_ms() != 0 && app.started_ms() != expected.started_ms()) return true;
+  if (expected.pid() > 0) return app.pid() != 0 && app.pid() != expected.pid();
+  // Between an exit and the next start the list still tells the old pid.
+  return expected.pid() == 0 && app.pid() != 0 && app.status() == "online";
 }
 
 std::string AgainstEvidence(const v1::Pm2Restart& wanted, const std::vector<v1::Pm2App>& listed) {
@@ -78,11 +96,9 @@ std::string AgainstEvidence(const v1::Pm2Restart& wanted, const std::vector<v1::
       return absl::StrCat("another process than the evidence: there is no pm_id ", expected.pm_id(),
                           " any more");
     }
-    const bool other_start = expected.started_ms() != 0 && app->started_ms() != expected.started_ms();
-    const bool other_pid = expected.pid() != 0 && app->pid() != 0 && app->pid() != expected.pid();
-    if (other_start || other_pid) {
-      return absl::StrCat("another process than the evidence: pid ", app->pid(), ", was ", expected.pid(),
-                          "; it was started again since");
+    if (IsAnother(expected, *app)) {
+      return absl::StrCat("another process than the evidence: ", PidThenAndNow(expected, *app),
+                          "it was started again since");
     }
   }
   return "";

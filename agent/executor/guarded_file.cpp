@@ -21,17 +21,21 @@ absl::Status Refused(const std::string& path, absl::string_view why) {
   return absl::PermissionDeniedError(absl::StrCat(path, " is refused: ", why));
 }
 
-// Of a file or directory on the way: whoever can write it can choose what is read.
-absl::Status CheckOwner(const std::string& path, const struct stat& st, uid_t owner) {
+// Of a file or directory on the way: whoever can write it can choose what is read. `further_up`: a directory
+// of which only one name is used, and that name is known to be a directory of root's or the owner's. Where
+// such a one is sticky, as /tmp is, others may add names to it, but can't rename or remove that one: no harm.
+// Closer to what is read it is harm enough to add one: a file in sanctions.d, or sanctions.d itself, that
+// nobody trusts stops every action.
+absl::Status CheckOwner(const std::string& path, const struct stat& st, uid_t owner, bool further_up) {
   if (st.st_uid != 0 && st.st_uid != owner) {
     return Refused(path, absl::StrCat("it belongs to uid ", st.st_uid, ", not to root",
                                       owner == 0 ? "" : absl::StrCat(" or uid ", owner)));
   }
+  if ((st.st_mode & (S_IWGRP | S_IWOTH)) == 0) return absl::OkStatus();
   const bool sticky = S_ISDIR(st.st_mode) && (st.st_mode & S_ISVTX) != 0;
-  if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0 && !sticky) {
-    return Refused(path, "its group or others can write it");
-  }
-  return absl::OkStatus();
+  if (!sticky) return Refused(path, "its group or others can write it");
+  if (further_up) return absl::OkStatus();
+  return Refused(path, "its group or others can write it: what they add there would count, sticky or not");
 }
 
 // Walks from / with each component opened in the directory before it; no component may be a link.
@@ -53,7 +57,7 @@ absl::StatusOr<UniqueFd> OpenChecked(const std::string& path, uid_t owner, bool 
     }
     struct stat st {};
     if (fstat(next.get(), &st) != 0) return ErrnoStatus(errno, absl::StrCat("looking at ", walked));
-    QUELL_RETURN_IF_ERROR(CheckOwner(walked, st, owner));
+    QUELL_RETURN_IF_ERROR(CheckOwner(walked, st, owner, i + 2 < parts.size()));
     at = std::move(next);
   }
   return at;

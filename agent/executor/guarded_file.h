@@ -13,9 +13,9 @@
 namespace quell::agent {
 
 // Content of a regular file that is owned by `owner` or root, not writable by group or others, at most
-// `limit` bytes, reached without a symbolic link, in directories that nobody else can write (a sticky
-// directory of root's is fine). NotFound when absent; every other refusal is PermissionDenied or
-// ResourceExhausted, one sentence with the path.
+// `limit` bytes, reached without a symbolic link, in directories that nobody else can write (above the one
+// that holds it a sticky directory of root's is fine). NotFound when absent; every other refusal is
+// PermissionDenied or ResourceExhausted, one sentence with the path.
 absl::StatusOr<std::string> ReadGuardedFile(const std::string& path, uid_t owner, uint64_t limit);
 
 // Names in a directory that passes the same checks, sorted; at most `most`. NotFound when absent.

@@ -4,7 +4,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "common/base/log.h"
@@ -15,6 +17,13 @@ namespace {
 
 constexpr int kTickMs = 250;
 constexpr Micros kEnding = 10 * kSecond;
+constexpr Micros kLeastPause = 250 * kMillisecond;
+constexpr Micros kMostPause = 8 * kSecond;
+
+// Errors of accept4 that leave the connection in the queue: it would be reported as ready again at once.
+bool IsShortage(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
 
 }  // namespace
 
@@ -42,7 +51,8 @@ absl::Status Server::Run() {
 absl::Status Server::Round() {
   const int agent = agent_ == nullptr ? -1 : agent_->fd();
   const bool writes = agent_ != nullptr && agent_->wants_to_write();
-  pollfd fds[4] = {{listener_.get(), POLLIN, 0},
+  const bool accepts = clock_.Monotonic() >= accept_at_;
+  pollfd fds[4] = {{accepts ? listener_.get() : -1, POLLIN, 0},
                    {agent, static_cast<short>(POLLIN | (writes ? POLLOUT : 0)), 0},
                    {pool_.wake_fd(), POLLIN, 0},
                    {stopping_ ? -1 : stop_.get(), POLLIN, 0}};
@@ -62,7 +72,11 @@ absl::Status Server::Round() {
 
 void Server::Accept() {
   UniqueFd fd(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  if (!fd.valid()) return;
+  if (!fd.valid()) {
+    if (IsShortage(errno)) AcceptLater(errno);
+    return;
+  }
+  accept_pause_ = 0;
   auto peer = PeerOf(fd.get());
   if (!peer.ok() || peer->uid != agent_uid_) {
     executor_.CountRefusal();
@@ -75,6 +89,14 @@ void Server::Accept() {
   executor_.OnAgentConnected();
   readers_.AgentConnected();
   LogInfo("the agent has connected (pid %d)", peer->pid);
+}
+
+void Server::AcceptLater(int error) {
+  executor_.CountRefusal();
+  if (accept_pause_ == 0)
+    LogError("a connection can't be taken (%s): it waits, and is tried again", std::strerror(error));
+  accept_pause_ = std::clamp(accept_pause_ * 2, kLeastPause, kMostPause);
+  accept_at_ = clock_.Monotonic() + accept_pause_;
 }
 
 void Server::ReadAgent() {

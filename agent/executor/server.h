@@ -1,7 +1,8 @@
 // Server: the executor's loop: the local socket, the ends of workers and readers, and time. Run() is the one
 // thread on which the Executor, the Readers and the pool are used. One agent at a time: a newer connection of
 // the right user replaces the older; a connection of another user is closed before a byte is read, and
-// counted.
+// counted. While the process is out of descriptors, a connection waits in the socket's queue: taking it is
+// tried again after 250 ms, twice that, and so on up to 8 s; each try that fails is counted as a refusal.
 #pragma once
 #include <atomic>
 #include <memory>
@@ -28,6 +29,7 @@ class Server {
  private:
   absl::Status Round();
   void Accept();
+  void AcceptLater(int error);
   void ReadAgent();
   void SendAll();
   void DropAgent(const absl::Status& why);
@@ -42,6 +44,8 @@ class Server {
   UniqueFd stop_;
   std::unique_ptr<PacketSocket> agent_;
   bool stopping_ = false;
+  Micros accept_pause_ = 0;  // 0: the last accept did not fail for want of anything
+  Micros accept_at_ = 0;     // monotonic; the listener isn't looked at before
 };
 
 }  // namespace quell::agent

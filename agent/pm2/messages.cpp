@@ -293,6 +293,7 @@ absl::StatusOr<v1::Pm2Event> ParseProcessEvent(std::string_view json) {
       if (path[1] == "status") event.set_status(AsText(value));
       if (path[1] == "exit_code") event.set_exit_code(AsInt(value));
       if (path[1] == "restart_time") event.set_restarts(AsInt(value));
+      if (path[1] == "pm_uptime") event.set_started_ms(std::max<int64_t>(0, AsInt(value)));
       if (path[1] == "autorestart") event.set_autorestart(AsBool(value, true));
       if (path[1] == "stop_exit_codes") AddStopCode(event, value);
     } else if (path.size() == 3 && path[0] == "process" && path[1] == "stop_exit_codes") {

@@ -23,7 +23,7 @@ const std::vector<MetricDescriptor>& Pm2Metrics() {
       {"pm2_app_waiting", "", G, D, "1 from an unplanned exit until PM2 has started the app again."},
       {"pm2_app_down_seconds", "seconds", G, D, "How long the app has been waiting so; 0 when it isn't."},
       {"pm2_app_status", "", G, D, "0 unknown, 1 running, 2 pending, 3 stopped, 4 errored."},
-      {"pm2_app_pid", "", G, D, "The app's process; 0 when it has none."},
+      {"pm2_app_pid", "", G, D, "The app's process; 0 when it has none, -1 until PM2 has listed it."},
       {"pm2_app_started_seconds", "seconds", G, D, "When the app was last started, as Unix time."},
       {"pm2_app_restarts", "", G, D, "Restarts as PM2 counts them, those by hand included."},
       {"pm2_app_restart_delay_seconds", "seconds", G, D,

@@ -1,6 +1,8 @@
 // Projection rows: what responders' lists read, made of the entities that records touched.
+#include <algorithm>
 #include <set>
 
+#include "common/base/ids.h"
 #include "controller/engine/log_store.h"
 #include "controller/incidents/find.h"
 
@@ -137,6 +139,21 @@ void AddHeldSignals(const State& state, const std::string& host, Touched& touche
   touched.signals.insert(held.begin(), held.end());
 }
 
+// What a host took before it carried out a command of its own: names and hashes, and why some are missing. A
+// report that the ledger did not take (another host's, one after the end) changes nothing here either.
+bool TellsEvidence(const v1::CommandReported& reported, const v1::CommandEntry& command) {
+  if (reported.evidence_names().empty() && reported.evidence_missing().empty()) return false;
+  const auto& ours = command.evidence();
+  const auto& theirs = reported.evidence_sha256();
+  return command.host_id() == reported.host_id() &&
+         std::equal(ours.begin(), ours.end(), theirs.begin(), theirs.end());
+}
+
+ProjectionRow EvidenceRow(v1::CommandReported reported, const v1::CommandEntry& command, Micros at) {
+  reported.clear_report();
+  return Row("evidence", command.id(), at, true, command.incident(), reported);
+}
+
 // Rows of things that are not kept as entities, or not any more.
 void AddPassing(const Record& record, const State& state, std::vector<ProjectionRow>& rows) {
   const v1::Payload& payload = record.payload;
@@ -146,6 +163,10 @@ void AddPassing(const Record& record, const State& state, std::vector<Projection
     rows.push_back(Row("event", std::to_string(seq),
                        event.at_us() == 0 ? record.header.time_us() : event.at_us(), true, event.host_id(),
                        event));
+  } else if (payload.has_command_reported()) {
+    const auto command = state.commands.find(HexEncode(payload.command_reported().report().id()));
+    if (command != state.commands.end() && TellsEvidence(payload.command_reported(), command->second))
+      rows.push_back(EvidenceRow(payload.command_reported(), command->second, record.header.time_us()));
   } else if (payload.has_hold_set()) {
     rows.push_back(RowOf(payload.hold_set().hold()));
   } else if (payload.has_hold_ended()) {

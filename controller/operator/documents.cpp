@@ -8,6 +8,7 @@
 #include "absl/strings/str_join.h"
 #include "common/base/ids.h"
 #include "common/base/status.h"
+#include "controller/operator/evidence.h"
 #include "controller/operator/references.h"
 
 namespace quell::operators {
@@ -407,7 +408,9 @@ absl::StatusOr<Json> DescribeDocument(OperatorBackend& backend, const v1::Descri
   if (request.kind() == "command") {
     QUELL_ASSIGN_OR_RETURN(const v1::CommandEntry command, ResolveCommand(backend, request.name()));
     Json json = FullCommand(backend, command);
-    if (evidence) json["evidence"] = EvidenceListed(backend, command.id());
+    if (evidence) {
+      QUELL_ASSIGN_OR_RETURN(json["evidence"], EvidenceItems(backend, command));
+    }
     return json;
   }
   const std::map<std::string, std::string> plurals = {{"host", "hosts"},      {"app", "apps"},

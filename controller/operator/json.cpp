@@ -130,12 +130,6 @@ Json VerificationJson(const v1::CommandEntry& command) {
               {"holding_since", TimeJson(command.holding_since_us())}};
 }
 
-Json EvidenceJson(const v1::CommandEntry& command) {
-  Json out = Json::array();
-  for (const auto& sha256 : command.evidence()) out.push_back(Json{{"sha256", sha256}});
-  return out;
-}
-
 Json StepJson(const v1::PolicyStep& step) {
   return Json{{"action", step.action()},
               {"with", MapJson(step.with())},
@@ -257,7 +251,7 @@ Json CommandJson(const v1::CommandEntry& command, uint64_t incident_number) {
           {"state", StateName(command.state())},
           {"outcome", OutcomeJson(command.state())},
           {"reason", command.reason()},
-          {"evidence", EvidenceJson(command)},
+          {"evidence", Json::array()},  // of descriptions, for those who may read it
           {"evidence_seconds", static_cast<double>(command.evidence_ms()) / 1000},
           {"proposed_at", TimeJson(command.proposed_us())},
           {"issued_at", TimeJson(command.issued_us())},

@@ -98,7 +98,8 @@ bool LooksLikeCommand(std::string_view text) {
   if (text.substr(0, 2) == "C-") return true;
   if (text.size() == kCommandId && IsHex(text)) return true;
   const size_t dot = text.find('.');
-  return dot != std::string_view::npos && NumberIn(text.substr(0, dot)) != 0;
+  const std::string_view incident = text.substr(0, std::min(dot, text.size()));
+  return dot != std::string_view::npos && (incident == "last" || NumberIn(incident) != 0);
 }
 
 absl::StatusOr<v1::Incident> ResolveIncident(OperatorBackend& backend, std::string_view text) {

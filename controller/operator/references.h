@@ -11,7 +11,7 @@ namespace quell::operators {
 
 absl::StatusOr<v1::Incident> ResolveIncident(OperatorBackend& backend, std::string_view text);
 absl::StatusOr<v1::CommandEntry> ResolveCommand(OperatorBackend& backend, std::string_view text);
-// True for `417.2`, `#417.2`, `C-58` and 32 hex digits: what can only be a command.
+// True for `417.2`, `#417.2`, `last.2`, `C-58` and 32 hex digits: what can only be a command.
 bool LooksLikeCommand(std::string_view text);
 
 absl::StatusOr<v1::Incident> ParseIncident(const engine::ProjectionRow& row);

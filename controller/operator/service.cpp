@@ -6,6 +6,7 @@
 #include "absl/strings/str_split.h"
 #include "common/base/status.h"
 #include "controller/operator/documents.h"
+#include "controller/operator/evidence.h"
 #include "controller/operator/references.h"
 #include "controller/policy/bind.h"
 
@@ -132,6 +133,11 @@ grpc::Status OperatorService::Describe(Context* c, const v1::DescribeRequest* in
 grpc::Status OperatorService::Explain(Context* c, const v1::ExplainRequest* in, v1::Document* out) {
   return Read(c, "/quell.v1.Operator/Explain", out,
               [&](const Caller&) { return ExplainDocument(backend_, in->name()); });
+}
+
+grpc::Status OperatorService::Evidence(Context* c, const v1::EvidenceRequest* in, v1::Document* out) {
+  return Read(c, "/quell.v1.Operator/Evidence", out,
+              [&](const Caller&) { return EvidenceDocument(backend_, *in); });
 }
 
 grpc::Status OperatorService::Query(Context* c, const v1::QueryRequest* in, v1::Document* out) {

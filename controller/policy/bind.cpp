@@ -118,7 +118,8 @@ absl::Status UnknownAction(std::string_view name) {
                                                  "\" (there are: ", absl::StrJoin(ActionNames(), ", "), ")"));
 }
 
-// The processes that the evidence speaks of: the facts that were looked up when the signal fired.
+// The processes that the evidence speaks of: the facts that were looked up when the signal fired. One that is
+// gone (pid 0) is expected too, by its start: whoever has started the app since must not have it restarted.
 void FillExpected(const v1::Signal& signal, v1::Action& action) {
   if (!action.has_pm2_restart()) return;
   std::map<int64_t, v1::Pm2Process> processes;
@@ -133,9 +134,7 @@ void FillExpected(const v1::Signal& signal, v1::Action& action) {
         process.set_started_ms(std::llround(fact.value() * 1e3));
     }
   }
-  for (const auto& [pm_id, process] : processes) {
-    if (process.pid() > 0) *action.mutable_pm2_restart()->add_expect() = process;
-  }
+  for (const auto& [pm_id, process] : processes) *action.mutable_pm2_restart()->add_expect() = process;
 }
 
 std::string FieldText(const Message& body, std::string_view name) {

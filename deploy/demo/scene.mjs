@@ -71,7 +71,7 @@ function health() {
 // The portal's process as quell sees it; 0 when it has none.
 async function portalPid() {
   const {result} = await quell('query', `pm2_app_pid{app="${app}"}`);
-  return result.length === 0 ? 0 : Number(result[0].value[1]);
+  return result.length === 0 ? 0 : Math.max(0, Number(result[0].value[1]));  // -1: PM2 has not listed it yet
 }
 
 const order = (name) => fs.writeFileSync(path.join(place, 'app/control', name), '');

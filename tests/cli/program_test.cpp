@@ -97,6 +97,28 @@ TEST_F(Program, ExitCodesOfReading) {
   EXPECT_EQ(Run({"version"}).exit, kDone);
 }
 
+TEST_F(Program, EvidenceIsListedAndItsContentShownNotObeyed) {
+  const Ran list = Run({"evidence", "417"});
+  EXPECT_EQ(list.exit, kDone) << list.err;
+  EXPECT_EQ(list.out,
+            "417.1 pm2.restart on web-1 (succeeded)\n"
+            "  EVIDENCE      BYTES  SHA256\n"
+            "  log.out       21     f99c0287e3616972\n"
+            "  proc.wchan    9      191a63ea76db0f10\n"
+            "  kernel.stack  -      -                 missing: opening /proc/7/stack: Permission denied\n"
+            "417.2 pm2.restart on web-1 (awaiting_approval)\n"
+            "  none was taken\n");
+  const Ran item = Run({"evidence", "417.1", "--item", "log.out"});
+  EXPECT_EQ(item.exit, kDone) << item.err;
+  EXPECT_EQ(item.out, "ready\n\\x1b[2Jlast words\n");
+  EXPECT_EQ(Run({"evidence", "417.1", "--item", "proc.wchan"}).out, "do_exit\\x00\\xff\n");
+  const Ran json = Run({"evidence", "417.1", "--item", "proc.wchan", "-o", "json"});
+  EXPECT_EQ(Json::parse(json.out)["content"], "ZG9fZXhpdAD/") << json.out;
+  EXPECT_EQ(Run({"evidence", "417.1", "--item", "kernel.stack"}).exit, kNoSuchThing);
+  EXPECT_EQ(Run({"evidence", "#9"}).exit, kNoSuchThing);
+  EXPECT_NE(Run({"evidence", "--help"}).out.find("--item"), std::string::npos);
+}
+
 TEST_F(Program, UsageErrors) {
   for (const std::vector<std::string>& args :
        std::vector<std::vector<std::string>>{{},

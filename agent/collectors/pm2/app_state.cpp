@@ -67,7 +67,8 @@ std::string UnplannedExit(AppState& state, const v1::Pm2Event& event, Micros now
 
 // Returns what to tell; empty: nothing (the second exit event of a stop).
 std::string TakeExit(AppState& state, const v1::Pm2Event& event, Micros now) {
-  if (state.app.pid() != 0) state.exited_pid = state.app.pid();
+  if (state.app.pid() > 0) state.exited_pid = state.app.pid();
+  if (state.app.started_ms() != 0) state.exited_start = state.app.started_ms();
   state.app.set_pid(0);
   state.app.set_exit_code(event.exit_code());
   // A stop while PM2 waits to start it again ends with an exit of what was gone already: no start between.
@@ -87,7 +88,7 @@ void TakeOnline(AppState& state) {
   state.by_hand = false;
   state.given_up = false;
   state.stopping = false;
-  state.app.set_pid(0);  // the new one comes with the next list
+  state.app.set_pid(kPidToCome);
   state.app.set_status("launching");
   EndWait(state);
 }
@@ -100,10 +101,14 @@ void FirstSight(AppState& state, Micros now) {
   if (status == "waiting restart") state.down_since = now;
 }
 
+bool HasExited(const AppState& state, const v1::Pm2App& listed) {
+  if (listed.pid() != 0 && listed.pid() == state.exited_pid) return true;
+  return listed.started_ms() != 0 && listed.started_ms() == state.exited_start;
+}
+
 void Relist(AppState& state, v1::Pm2App listed, Micros now) {
   const std::string& status = listed.status();
-  const bool old_news = Runs(status) && listed.pid() != 0 && listed.pid() == state.exited_pid;
-  if (old_news) return;
+  if (Runs(status) && HasExited(state, listed)) return;  // an older list
   if (Runs(status)) {
     state.by_hand = false;
     state.given_up = false;
@@ -201,6 +206,8 @@ void Pm2State::TakeEvent(const v1::Pm2Event& event, Micros now, std::vector<AppC
   AppState& state = apps_[event.pm_id()];
   state.app.set_restarts(event.restarts());
   state.app.set_autorestart(event.autorestart());
+  // A manual event's notes may be older than what it follows.
+  if (event.started_ms() != 0 && !event.manually()) state.app.set_started_ms(event.started_ms());
   const auto tell = [&](std::string kind, std::string text) {
     changes.push_back({std::move(kind), event.pm_id(), event.app(), std::move(text)});
   };

@@ -33,14 +33,17 @@
 namespace quell::agent {
 
 inline constexpr Micros kExitWindow = 5 * kMinute;
+// Instead of a process id: there is a process, and the next list will tell its id (an event doesn't).
+inline constexpr int64_t kPidToCome = -1;
 
 struct AppState {
-  v1::Pm2App app;         // as last listed; status and exit code as the newest of list and events say
+  v1::Pm2App app;         // as last listed; status, start and exit code as the newest of list and events say
   bool stopping = false;  // an exit with `stopping` came, its second one has not
   bool by_hand = false;
   bool given_up = false;
   Micros down_since = 0;       // monotonic; unplanned exit, and not online since; 0: not so
   int64_t exited_pid = 0;      // of the process known to be gone: a list that still shows it is older
+  int64_t exited_start = 0;    // likewise, in ms: one that came and went between two lists has no known id
   int64_t exit_restarts = -1;  // PM2's count of restarts at the last exit
   int64_t unplanned = 0;
   std::deque<Micros> recent;  // monotonic; unplanned exits of the window, at most 64

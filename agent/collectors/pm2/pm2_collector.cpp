@@ -19,6 +19,9 @@ constexpr char kJob[] = "pm2";
 // What an event carries of its app, too: all that follows from state alone. `put(metric, value)`.
 void StateSeries(const AppState& s, Micros now, const std::function<void(std::string_view, double)>& put) {
   put("pm2_app_online", s.online() ? 1 : 0);
+  // Whichever process the rest is about: a command is bound to it.
+  put("pm2_app_pid", static_cast<double>(s.app.pid()));
+  if (s.app.started_ms() != 0) put("pm2_app_started_seconds", static_cast<double>(s.app.started_ms()) / 1e3);
   put("pm2_app_unplanned_exits_total", static_cast<double>(s.unplanned));
   put("pm2_app_unplanned_exits_5m", static_cast<double>(s.recent_exits(now)));
   put("pm2_app_given_up", s.given_up ? 1 : 0);
@@ -230,8 +233,6 @@ void Pm2Collector::PutUser(const std::string& name, User& user, Micros now) {
     };
     StateSeries(state, now, put);
     put("pm2_app_status", StatusNumber(app.status()));
-    put("pm2_app_pid", static_cast<double>(app.pid()));
-    put("pm2_app_started_seconds", static_cast<double>(app.started_ms()) / 1e3);
     put("pm2_app_restarts", static_cast<double>(app.restarts()));
     put("pm2_app_restart_delay_seconds", static_cast<double>(app.restart_delay_ms()) / 1e3);
     ProcessReading process;

@@ -55,6 +55,36 @@ TEST(Pm2Restart, RefusesWhatPm2HasHealed) {
   EXPECT_THAT(JudgePm2Restart(Wanted(), {}).reason, HasSubstr("no app of that name"));
 }
 
+// Of an app that PM2 gave up the evidence is that there is no process, and which start was its last.
+TEST(Pm2Restart, StartsAGivenUpAppUnlessSomebodyStartedItSince) {
+  v1::Pm2App app = App(0, 0, "errored");
+  app.set_started_ms(1000);
+  EXPECT_EQ(JudgePm2Restart(Wanted(0, 0, 1000), {app}).reason, "");
+  app.set_status("waiting restart");
+  app.set_pid(40);  // PM2 still lists the old one then
+  EXPECT_EQ(JudgePm2Restart(Wanted(0, 0, 1000), {app}).reason, "");
+  EXPECT_EQ(JudgePm2Restart(Wanted(0, 0, 1000), {App(0, 50, "online")}).reason,
+            "another process than the evidence: pid 50, there was none; it was started again since");
+  EXPECT_EQ(JudgePm2Restart(Wanted(0, 0), {App(0, 50, "online")}).reason,
+            "another process than the evidence: pid 50, there was none; it was started again since");
+  // Started since, and given up again: that is another fault, with evidence of its own.
+  app = App(0, 0, "errored");
+  app.set_started_ms(2000);
+  EXPECT_EQ(JudgePm2Restart(Wanted(0, 0, 1000), {app}).reason,
+            "another process than the evidence: it was started again since");
+}
+
+// The evidence is of a start whose process id no list had told yet.
+TEST(Pm2Restart, AStartAloneTellsTheProcess) {
+  EXPECT_EQ(JudgePm2Restart(Wanted(0, -1, 1050), {App(0, 50, "online")}).reason, "");
+  EXPECT_EQ(JudgePm2Restart(Wanted(0, -1, 1000), {App(0, 50, "online")}).reason,
+            "another process than the evidence: pid 50; it was started again since");
+  // It lived, and is stopped now: by hand.
+  v1::Pm2App app = App(0, 0, "stopped");
+  app.set_autorestart(false);
+  EXPECT_THAT(JudgePm2Restart(Wanted(0, -1, 1000), {app}).reason, HasSubstr("stopped by hand"));
+}
+
 TEST(Pm2Restart, UndoesNothingThatSomebodyStopped) {
   EXPECT_THAT(JudgePm2Restart(Wanted(), {App(0, 0, "stopped")}).reason, HasSubstr("stopped by hand"));
   EXPECT_THAT(JudgePm2Restart(Wanted(), {App(0, 50, "stopping")}).reason, HasSubstr("stopped by hand"));
@@ -124,6 +154,33 @@ TEST_F(RealPm2, RestartsTheAppAndNoOther) {
   EXPECT_FALSE(again.ok());
   EXPECT_EQ(again.refusal(), v1::REFUSAL_CHECK);
   EXPECT_EQ(daemon_->AppRestarts("portal"), 1);
+}
+
+TEST_F(RealPm2, StartsAGivenUpAppOnceAndNotOneThatAPersonStartedAgain) {
+  const std::string source =
+      "const fs = require('fs'); const f = __filename + '.ran';"
+      "if (!fs.existsSync(f)) { fs.writeFileSync(f, ''); process.exit(3); } setInterval(() => {}, 1000);";
+  ASSERT_TRUE(
+      daemon_->StartApps({{.name = "fails", .source = source, .settings = R"({"autorestart": false})"}})
+          .ok());
+  ASSERT_TRUE(test::WaitFor([&] { return daemon_->AppStatus("fails") == "stopped"; }));
+  v1::Pm2Restart& restart = *request_.mutable_action()->mutable_pm2_restart();
+  restart.set_app("fails");
+  const v1::WorkerResult check = action_->Check(request_, RealClock());
+  ASSERT_TRUE(check.ok()) << check.reason();
+  *restart.mutable_expect() = check.before();
+  ASSERT_EQ(restart.expect_size(), 1);
+  EXPECT_EQ(restart.expect(0).pid(), 0);
+  EXPECT_GT(restart.expect(0).started_ms(), 0);
+  const v1::WorkerResult again = action_->Check(request_, RealClock());
+  EXPECT_TRUE(again.ok()) << again.reason();
+  ASSERT_TRUE(daemon_->Command({"restart", "fails"}).ok());
+  const pid_t theirs = daemon_->AppPid("fails");
+  EXPECT_GT(theirs, 0);
+  const v1::WorkerResult run = action_->Run(request_, RealClock());
+  EXPECT_EQ(run.refusal(), v1::REFUSAL_CHECK);
+  EXPECT_THAT(run.reason(), HasSubstr("started again since"));
+  EXPECT_EQ(daemon_->AppPid("fails"), theirs);
 }
 
 TEST_F(RealPm2, LeavesAloneWhatSomebodyStopped) {

@@ -15,6 +15,7 @@ struct Exit {
   bool autorestart = true;
   int64_t restarts = 0;
   std::vector<int64_t> stop_codes = {};
+  int64_t started_ms = 0;
 };
 
 class AppStateTest : public testing::Test {
@@ -23,7 +24,8 @@ class AppStateTest : public testing::Test {
   void SetUp() override { List("online", 100); }
 
   std::vector<AppChange> Send(const v1::ReaderFrame& frame) { return state_.Take(frame, now_); }
-  std::vector<AppChange> List(const std::string& status, int64_t pid, int64_t daemon = 7) {
+  std::vector<AppChange> List(const std::string& status, int64_t pid, int64_t daemon = 7,
+                              int64_t started_ms = 0) {
     v1::ReaderFrame frame;
     frame.set_daemon_up(true);
     frame.set_list_valid(true);
@@ -33,10 +35,11 @@ class AppStateTest : public testing::Test {
     app->set_status(status);
     app->set_pid(pid);
     app->set_autorestart(true);
+    app->set_started_ms(started_ms);
     return Send(frame);
   }
   std::vector<AppChange> Event(const std::string& kind, const std::string& status, bool manually = false,
-                               int64_t restarts = 0) {
+                               int64_t restarts = 0, int64_t started_ms = 0) {
     v1::ReaderFrame frame;
     frame.set_daemon_up(true);
     v1::Pm2Event* event = frame.add_events();
@@ -46,6 +49,7 @@ class AppStateTest : public testing::Test {
     event->set_manually(manually);
     event->set_restarts(restarts);
     event->set_autorestart(true);
+    event->set_started_ms(started_ms);
     return Send(frame);
   }
   std::vector<AppChange> Exits(const Exit& exit) {
@@ -59,6 +63,7 @@ class AppStateTest : public testing::Test {
     event->set_signal(exit.signal);
     event->set_autorestart(exit.autorestart);
     event->set_restarts(exit.restarts);
+    event->set_started_ms(exit.started_ms);
     for (int64_t code : exit.stop_codes) event->add_stop_exit_codes(code);
     return Send(frame);
   }
@@ -231,6 +236,36 @@ TEST_F(AppStateTest, AnOlderListDoesNotUndoAnExit) {
   EXPECT_TRUE(App().given_up);
   EXPECT_FALSE(App().online());
   List("online", 101);
+  EXPECT_FALSE(App().given_up);
+}
+
+// Which start it is about is known before the next list tells the process's id.
+TEST_F(AppStateTest, EventsTellTheStartThatTheyAreAbout) {
+  List("online", 100, 7, 1000);
+  Exits({.code = 3, .started_ms = 1000});
+  EXPECT_EQ(App().app.started_ms(), 1000);
+  EXPECT_EQ(App().app.pid(), 0);
+  Event("online", "launching", false, 1, 2000);
+  EXPECT_EQ(App().app.started_ms(), 2000);
+  EXPECT_EQ(App().app.pid(), kPidToCome);
+  EXPECT_TRUE(App().online());
+  // A note of a person's act may be older than the start that followed.
+  Event("restart", "online", true, 1, 1000);
+  EXPECT_EQ(App().app.started_ms(), 2000);
+  List("online", 101, 7, 2000);
+  EXPECT_EQ(App().app.pid(), 101);
+}
+
+// Nobody ever knew the id of a process that came and went between two lists; its start is known.
+TEST_F(AppStateTest, AnOlderListDoesNotUndoTheExitOfAProcessThatNoListToldOf) {
+  List("online", 100, 7, 1000);
+  Exits({.code = 3, .started_ms = 1000});
+  Event("online", "launching", false, 1, 2000);
+  Exits({.status = "errored", .started_ms = 2000});
+  List("online", 101, 7, 2000);
+  EXPECT_TRUE(App().given_up);
+  EXPECT_FALSE(App().online());
+  List("online", 102, 7, 3000);
   EXPECT_FALSE(App().given_up);
 }
 

@@ -121,6 +121,7 @@ TEST_F(Pm2CollectorTest, AnExitIsPushedWithWhatItChanges) {
   event->set_status("stopped");
   event->set_exit_code(3);
   event->set_signal("SIGKILL");
+  event->set_started_ms(1795403709000);  // started again since the list
   Send(frame);
   ASSERT_TRUE(WaitFor([&] { return sink_.EventsOf("pm2.exit", "web") == 1; }));
   const v1::Event pushed = sink_.Events()[0];
@@ -139,7 +140,31 @@ TEST_F(Pm2CollectorTest, AnExitIsPushedWithWhatItChanges) {
   // autorestart is off in the event: PM2 has given up.
   EXPECT_EQ(samples.at("pm2_app_given_up"), 1);
   EXPECT_EQ(samples.at("pm2_app_online"), 0);
+  EXPECT_EQ(samples.at("pm2_app_pid"), 0);
+  EXPECT_EQ(samples.at("pm2_app_started_seconds"), 1795403709.0);
   EXPECT_EQ(Collect().at(std::string("pm2_app_given_up") + kApp), 1);
+}
+
+TEST_F(Pm2CollectorTest, AStartIsPushedWithItsTimeAndNoOldProcess) {
+  Send(ListFrame());
+  ASSERT_TRUE(CollectUntil(R"(pm2_up{user="deploy"})", 1));
+  v1::ReaderFrame frame;
+  frame.set_daemon_up(true);
+  v1::Pm2Event* event = frame.add_events();
+  event->set_event("online");
+  event->set_app("web");
+  event->set_pm_id(4);
+  event->set_status("launching");
+  event->set_started_ms(1795403709000);
+  Send(frame);
+  ASSERT_TRUE(WaitFor([&] { return sink_.EventsOf("pm2.online", "web") == 1; }));
+  std::map<std::string, double> samples;
+  const v1::Event pushed = sink_.Events()[0];
+  for (const v1::EventSample& sample : pushed.samples())
+    samples[sample.series().name()] = sample.value();
+  EXPECT_EQ(samples.at("pm2_app_started_seconds"), 1795403709.0);
+  EXPECT_EQ(samples.at("pm2_app_pid"), -1);
+  EXPECT_EQ(Collect().at(std::string("pm2_app_pid") + kApp), -1);
 }
 
 // X07_: one user's apps (or a reader that lies) can't fill the spool.

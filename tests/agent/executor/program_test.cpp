@@ -6,11 +6,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "absl/strings/numbers.h"
@@ -282,6 +284,37 @@ TEST_F(Programs, X14_OversizedAndMalformedPacketsEndTheConnectionAndNothingElse)
   v1::ExecutorStatus status;
   ASSERT_TRUE(agent->AwaitStatus(&status));
   EXPECT_GE(status.refused(), 4u);
+  v1::CommandBody body = executor_->Body("portal", "");
+  ASSERT_TRUE(executor_->Submit(*agent, body));
+  EXPECT_EQ(agent->AwaitOutcome(body.id()).outcome(), v1::OUTCOME_SUCCEEDED);
+}
+
+// The lowest number that a new descriptor of this process would get; files that it opens for a moment only
+// are looked past.
+rlim_t LowestFree(pid_t pid) {
+  rlim_t lowest = 1000;
+  for (int look = 0; look < 100; ++look) {
+    rlim_t number = 0;
+    while (access(absl::StrCat("/proc/", pid, "/fd/", number).c_str(), F_OK) == 0) ++number;
+    lowest = std::min(lowest, number);
+  }
+  return lowest;
+}
+
+TEST_F(Programs, OutOfDescriptorsTheAgentWaitsAndTheExecutorDoesNotSpin) {
+  executor_->Start();
+  ASSERT_TRUE(test::WaitFor([&] { return access(executor_->socket().c_str(), F_OK) == 0; }));
+  rlimit before{};
+  ASSERT_EQ(prlimit(executor_->pid(), RLIMIT_NOFILE, nullptr, &before), 0);
+  const rlimit none{LowestFree(executor_->pid()), before.rlim_max};
+  ASSERT_EQ(prlimit(executor_->pid(), RLIMIT_NOFILE, &none, nullptr), 0);
+  auto agent = executor_->Connect();
+  v1::ExecutorStatus status;
+  EXPECT_FALSE(test::WaitFor([&] { return agent->client().Status().has_value(); }, 2 * kSecond));
+  ASSERT_EQ(prlimit(executor_->pid(), RLIMIT_NOFILE, &before, nullptr), 0);
+  ASSERT_TRUE(agent->AwaitStatus(&status));
+  EXPECT_GE(status.refused(), 2u);
+  EXPECT_LE(status.refused(), 10u);
   v1::CommandBody body = executor_->Body("portal", "");
   ASSERT_TRUE(executor_->Submit(*agent, body));
   EXPECT_EQ(agent->AwaitOutcome(body.id()).outcome(), v1::OUTCOME_SUCCEEDED);

@@ -152,6 +152,29 @@ TEST_F(SanctionsFiles, X14_WritableByOthersIsRefused) {
   EXPECT_EQ(Load().error, "");
 }
 
+// In a sticky directory others can't swap what is there; but a file that they add stops every action.
+TEST_F(SanctionsFiles, X14_StickyOnesThatOthersCanAddToAreRefused) {
+  const std::string parts = directory_ + "/sanctions.d";
+  ASSERT_EQ(mkdir(parts.c_str(), 0755), 0);
+  for (const mode_t mode : {01777, 01775, 01757}) {
+    chmod(parts.c_str(), mode);
+    ExpectRefused(parts + " is refused: its group or others can write it: what they add there would count");
+  }
+  chmod(parts.c_str(), 0755);
+  EXPECT_EQ(Load().error, "");
+  rmdir(parts.c_str());
+  chmod(directory_.c_str(), 01777);  // whoever can may make a sanctions.d here
+  ExpectRefused(directory_ + " is refused: its group or others can write it");
+  chmod(directory_.c_str(), 0700);
+  EXPECT_EQ(Load().error, "");
+  // Further up, a name that is taken stays who it is.
+  ASSERT_EQ(mkdir((directory_ + "/quell").c_str(), 0755), 0);
+  Write(directory_ + "/quell/sanctions.yaml", "[]");
+  path_ = directory_ + "/quell/sanctions.yaml";
+  chmod(directory_.c_str(), 01777);
+  EXPECT_EQ(Load().error, "");
+}
+
 TEST_F(SanctionsFiles, X14_LinksAreNotFollowed) {
   ASSERT_EQ(rename(path_.c_str(), (directory_ + "/real.yaml").c_str()), 0);
   ASSERT_EQ(symlink("real.yaml", path_.c_str()), 0);

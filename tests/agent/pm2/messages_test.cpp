@@ -144,7 +144,7 @@ TEST(EventTest, TakesItsFieldsOnly) {
   const auto event = ParseProcessEvent(
       R"({"event":"exit","manually":false,"at":1795403719038,"process":{"name":"web","pm_id":2,
           "status":"stopped","restart_time":4,"exit_code":3,"autorestart":false,"stop_exit_codes":[3],
-          "TOKEN":"canary"}})");
+          "pm_uptime":1795403704314,"TOKEN":"canary"}})");
   ASSERT_TRUE(event.ok()) << event.status();
   EXPECT_EQ(event->event(), "exit");
   EXPECT_EQ(event->pm_id(), 2);
@@ -153,6 +153,7 @@ TEST(EventTest, TakesItsFieldsOnly) {
   EXPECT_FALSE(event->autorestart());
   EXPECT_THAT(event->stop_exit_codes(), ElementsAre(3));
   EXPECT_EQ(event->at_ms(), 1795403719038);
+  EXPECT_EQ(event->started_ms(), 1795403704314);
   EXPECT_THAT(event->SerializeAsString(), Not(HasSubstr("canary")));
   EXPECT_EQ(ParseProcessEvent(R"({"event":"exit","process":{"name":"w","pm_id":"_old_1"}})").status().code(),
             absl::StatusCode::kNotFound);

@@ -164,12 +164,18 @@ TEST(Guards, TheProcessIsExpectedByItsPidAndItsStart) {
   gone.mutable_series()->mutable_labels(0)->set_value("4");
   gone.set_value(0);
   *signal.add_facts() = gone;
+  gone.mutable_series()->set_name("pm2_app_started_seconds");
+  gone.set_value(1795403709);
+  *signal.add_facts() = gone;
   s.Edge(signal, v1::FIRING);
   const v1::CommandEntry command = s.Command();
   const auto& expect = command.typed().pm2_restart().expect();
-  ASSERT_EQ(expect.size(), 1);
+  ASSERT_EQ(expect.size(), 2);
   EXPECT_EQ(expect[0].pid(), 4711);
   EXPECT_EQ(expect[0].started_ms(), 1795403704314);
+  EXPECT_EQ(expect[1].pm_id(), 4);
+  EXPECT_EQ(expect[1].pid(), 0);
+  EXPECT_EQ(expect[1].started_ms(), 1795403709000);
 }
 
 TEST(Guards, OldEvidenceIsConfirmedFirst) {

@@ -78,7 +78,21 @@ void FillCommands(MapBackend& backend, Micros now) {
   first.set_verification(v1::NOT_VERIFIED);
   first.set_started_us(now - 5 * kMinute);
   first.set_finished_us(now - 4 * kMinute);
+  first.set_evidence_ms(250);
+  v1::CommandReported reported;
+  const auto take = [&](const std::string& name, const std::string& content) {
+    const std::string sha256 = backend.PutEvidence(first.id(), name, content, now + 30 * kDay);
+    first.add_evidence(sha256);
+    reported.add_evidence_names(name);
+    reported.add_evidence_sha256(sha256);
+  };
+  take("log.out", "ready\n\x1b[2Jlast words\n");
+  take("proc.wchan", std::string("do_exit\0\xff", 9));
+  reported.add_evidence_missing("kernel.stack: opening /proc/7/stack: Permission denied");
   backend.PutCommand(first);
+  backend.Put("evidence", first.id(), reported, now - 4 * kMinute, true, incident);
+  // Another host's word about this command: filed, and none of its evidence.
+  backend.PutEvidence(first.id(), "log.out", "a lie", now + 30 * kDay);
   backend.PutCommand(
       MakeCommand("aabb" + std::string(28, '0'), 2, incident, v1::AWAITING_APPROVAL, now - 3 * kMinute));
   v1::CommandEntry alone = MakeCommand("cc" + std::string(30, '1'), 58, "", v1::REFUSED, now - 2 * kMinute);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/synchronization/mutex.h"
+#include "common/base/ids.h"
 #include "controller/operator/backend.h"
 
 namespace quell::operators {
@@ -94,10 +95,28 @@ class MapBackend : public OperatorBackend {
       if (it->first.compare(0, prefix.size(), prefix) == 0) ids.push_back(it->first);
     return ids;
   }
-  absl::StatusOr<std::vector<EvidenceInfo>> Evidence(std::string_view) override {
-    return std::vector<EvidenceInfo>{{std::string(32, 'e'), "proc.status", 812, 0}};
+  // Files a content under a command's id, as the store does; its hash in hex.
+  std::string PutEvidence(const std::string& owner, const std::string& name, const std::string& content,
+                          Micros expires) {
+    absl::MutexLock lock(&mutex_);
+    evidence_[owner].push_back({{Sha256(content), name, content.size(), expires}, content});
+    return HexEncode(Sha256(content));
   }
-  absl::StatusOr<std::string> EvidenceContent(std::string_view) override {
+  void DropEvidence() {
+    absl::MutexLock lock(&mutex_);
+    evidence_.clear();
+  }
+  absl::StatusOr<std::vector<EvidenceInfo>> Evidence(std::string_view owner) override {
+    absl::MutexLock lock(&mutex_);
+    std::vector<EvidenceInfo> all;
+    for (const auto& [info, content] : evidence_[std::string(owner)]) all.push_back(info);
+    return all;
+  }
+  absl::StatusOr<std::string> EvidenceContent(std::string_view sha256) override {
+    absl::MutexLock lock(&mutex_);
+    for (const auto& [owner, items] : evidence_)
+      for (const auto& [info, content] : items)
+        if (info.sha256 == sha256) return content;
     return absl::NotFoundError("expired");
   }
   absl::StatusOr<std::vector<QuerySeries>> Query(const std::string& expr, Micros range,
@@ -120,11 +139,13 @@ class MapBackend : public OperatorBackend {
 
   mutable absl::Mutex mutex_;
   std::map<std::string, std::map<std::string, engine::ProjectionRow>> rows_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, std::vector<std::pair<EvidenceInfo, std::string>>> evidence_ ABSL_GUARDED_BY(mutex_);
   std::vector<v1::PersonAct> acts_ ABSL_GUARDED_BY(mutex_);
 };
 
-// A fleet with something wrong in it: #416 (acknowledged by bob), #417 with commands 417.1 (did not help) and
-// 417.2 (waits), C-58 outside any; hosts web-1, web-2 and db-1 (lost).
+// A fleet with something wrong in it: #416 (acknowledged by bob), #417 with commands 417.1 (did not help;
+// took log.out, proc.wchan with bytes that are no text, and missed kernel.stack) and 417.2 (waits), C-58
+// outside any; hosts web-1, web-2 and db-1 (lost).
 void FillExample(MapBackend& backend, Micros now);
 
 }  // namespace quell::operators

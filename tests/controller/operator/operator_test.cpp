@@ -1,7 +1,9 @@
 // Roles, references and documents, without a connection.
 #include <gtest/gtest.h>
 
+#include "common/base/ids.h"
 #include "controller/operator/documents.h"
+#include "controller/operator/evidence.h"
 #include "controller/operator/references.h"
 #include "controller/operator/roles.h"
 #include "quell/v1/operator.pb.h"
@@ -138,7 +140,7 @@ TEST_F(References, Commands) {
 }
 
 TEST_F(References, WhatLooksLikeACommand) {
-  for (const char* text : {"417.2", "#417.2", "C-58", "aabb0000000000000000000000000000"})
+  for (const char* text : {"417.2", "#417.2", "last.2", "C-58", "aabb0000000000000000000000000000"})
     EXPECT_TRUE(LooksLikeCommand(text)) << text;
   for (const char* text : {"417", "#417", "last", "INC-20261123-031207", "AppHung/0123456789abcdef", ""})
     EXPECT_FALSE(LooksLikeCommand(text)) << text;
@@ -179,10 +181,87 @@ TEST_F(Documents, ACommandHasTheContractsKeys) {
                           "requested_by", "approvals", "state", "outcome", "reason", "evidence", "issued_at",
                           "started_at", "finished_at", "verification", "undo"})
     EXPECT_TRUE(json->contains(key)) << key;
-  EXPECT_EQ((*json)["evidence"][0]["name"], "proc.status");
+  EXPECT_EQ((*json)["evidence"][0]["name"], "log.out");
   const auto viewer = DescribeDocument(backend_, request, Caller{"eve", Role::kViewer, "socket", 0});
   ASSERT_TRUE(viewer.ok());
   EXPECT_TRUE((*viewer)["evidence"].empty()) << "evidence is not a viewer's to read";
+}
+
+v1::EvidenceRequest EvidenceOf(const std::string& name, const std::string& item = "") {
+  v1::EvidenceRequest request;
+  request.set_name(name);
+  request.set_item(item);
+  return request;
+}
+
+TEST_F(Documents, EvidenceIsListedWithWhatIsMissing) {
+  for (const char* name : {"417", "417.1", "last.1"}) {
+    const auto json = EvidenceDocument(backend_, EvidenceOf(name));
+    ASSERT_TRUE(json.ok()) << name << ": " << json.status();
+    const Json& command = (*json)["commands"][0];
+    EXPECT_EQ(command["name"], "417.1");
+    EXPECT_EQ(command["evidence_seconds"], 0.25);
+    const Json& items = command["evidence"];
+    ASSERT_EQ(items.size(), 3u) << "and nothing of another host's: " << items;
+    EXPECT_EQ(items[0]["name"], "log.out");
+    EXPECT_EQ(items[0]["bytes"], 21);
+    EXPECT_EQ(items[0]["sha256"], HexEncode(Sha256("ready\n\x1b[2Jlast words\n")));
+    EXPECT_EQ(items[0]["expires_at"], "2026-12-23T03:18:07.000000Z");
+    EXPECT_EQ(items[0]["expired"], false);
+    EXPECT_TRUE(items[0]["missing"].is_null());
+    EXPECT_EQ(items[2]["name"], "kernel.stack");
+    EXPECT_EQ(items[2]["missing"], "opening /proc/7/stack: Permission denied");
+    EXPECT_TRUE(items[2]["sha256"].is_null());
+  }
+  const auto incident = EvidenceDocument(backend_, EvidenceOf("417"));
+  ASSERT_EQ((*incident)["commands"].size(), 2u);
+  EXPECT_TRUE((*incident)["commands"][1]["evidence"].empty());
+}
+
+TEST_F(Documents, EvidenceItemsAreReadAsTextOrBase64) {
+  const auto text = EvidenceDocument(backend_, EvidenceOf("417", "log.out"));
+  ASSERT_TRUE(text.ok()) << text.status();
+  EXPECT_EQ((*text)["command"], "417.1");
+  EXPECT_EQ((*text)["encoding"], "utf-8");
+  EXPECT_EQ((*text)["content"], "ready\n\x1b[2Jlast words\n");
+  const auto bytes = EvidenceDocument(backend_, EvidenceOf("417.1", "proc.wchan"));
+  ASSERT_TRUE(bytes.ok()) << bytes.status();
+  EXPECT_EQ((*bytes)["encoding"], "base64");
+  EXPECT_EQ((*bytes)["content"], "ZG9fZXhpdAD/");
+  EXPECT_EQ((*bytes)["bytes"], 9);
+}
+
+TEST_F(Documents, EvidenceThatThereIsNotSaysWhy) {
+  const auto says = [&](const std::string& name, const std::string& item) {
+    return EvidenceDocument(backend_, EvidenceOf(name, item)).status();
+  };
+  EXPECT_TRUE(Says(says("417", "kernel.stack"), "kernel.stack could not be had before 417.1: opening"));
+  EXPECT_TRUE(Says(says("417", "core"), "no evidence is called core; there are: kernel.stack, log.out"));
+  EXPECT_TRUE(Says(says("417.2", "log.out"), "none was taken"));
+  EXPECT_EQ(says("#9", "").code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(says("417", std::string(500, 'x')).code(), absl::StatusCode::kInvalidArgument);
+  backend_.DropEvidence();
+  EXPECT_TRUE(Says(says("417", "log.out"), "the content of log.out, taken before 417.1, has expired"));
+  const auto json = EvidenceDocument(backend_, EvidenceOf("417.1"));
+  ASSERT_TRUE(json.ok()) << json.status();
+  const Json& item = (*json)["commands"][0]["evidence"][0];
+  EXPECT_EQ(item["name"], "log.out");
+  EXPECT_EQ(item["expired"], true);
+  EXPECT_TRUE(item["bytes"].is_null());
+  EXPECT_TRUE(item["sha256"].is_string());
+}
+
+TEST_F(Documents, OfTwoCommandsThatTookAnItemOneIsToBeNamed) {
+  auto second = ResolveCommand(backend_, "417.2");
+  ASSERT_TRUE(second.ok());
+  second->add_evidence(backend_.PutEvidence(second->id(), "log.out", "again", kNow));
+  backend_.PutCommand(*second);  // its report's row went when the lists were made anew
+  const auto both = EvidenceDocument(backend_, EvidenceOf("417", "log.out")).status();
+  EXPECT_EQ(both.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_TRUE(Says(both, "name one of them: 417.1, 417.2")) << both;
+  const auto one = EvidenceDocument(backend_, EvidenceOf("417.2", "log.out"));
+  ASSERT_TRUE(one.ok()) << one.status();
+  EXPECT_EQ((*one)["content"], "again");
 }
 
 TEST_F(Documents, EveryCommandStateHasItsContractsName) {
