@@ -32,6 +32,7 @@ ALTER ROLE quell_owner NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION
 -- One connection per database that is watched, and one for a person who looks with the same rights.
 ALTER ROLE quell_monitor LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 2;
 GRANT pg_monitor TO quell_monitor;
+GRANT EXECUTE ON FUNCTION pg_current_logfile(), pg_current_logfile(text) TO quell_monitor;  -- pg_monitor's from 16 on
 ALTER ROLE quell_monitor SET default_transaction_read_only = on;
 ALTER ROLE quell_monitor SET statement_timeout = '3s';
 ALTER ROLE quell_monitor SET lock_timeout = '100ms';

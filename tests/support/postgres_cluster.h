@@ -60,6 +60,9 @@ class PostgresCluster {
   static absl::StatusOr<std::unique_ptr<PostgresCluster>> Start(const std::string& directory) {
     return Start(directory, Options());
   }
+  // A copy of a running `primary` that follows it, in another directory.
+  static absl::StatusOr<std::unique_ptr<PostgresCluster>> StartReplica(const std::string& directory,
+                                                                       const PostgresCluster& primary);
   PostgresCluster(const PostgresCluster&) = delete;
   ~PostgresCluster();
 
@@ -85,7 +88,9 @@ class PostgresCluster {
 
  private:
   PostgresCluster(std::string directory, Options options);
-  absl::Status Initialise();
+  absl::Status MakeDirectories() const;
+  absl::Status CopyTemplate() const;
+  absl::Status Fill(const SpawnOptions& command) const;  // the data directory
   absl::Status Configure() const;
   absl::Status MakeDirectory(const std::string& path) const;
   SpawnOptions Command(const std::string& program, std::vector<std::string> arguments) const;
