@@ -122,7 +122,9 @@ absl::StatusOr<std::unique_ptr<PgConnection>> PgConnection::Open(const config::P
   std::unique_ptr<PgConnection> connection(
       new PgConnection(PQconnectStartParams(keys.data(), values.data(), /*expand_dbname=*/0)));
   if (connection->conn_ == nullptr) return absl::ResourceExhaustedError("connecting: out of memory");
-  PQsetErrorVerbosity(connection->conn_, PQERRORS_VERBOSE);  // so that a refusal tells its SQLSTATE
+  PQsetNoticeReceiver(
+      connection->conn_, [](void*, const PGresult*) {}, nullptr);  // else: standard error
+  PQsetErrorVerbosity(connection->conn_, PQERRORS_VERBOSE);        // so that a refusal tells its SQLSTATE
   QUELL_RETURN_IF_ERROR(connection->Connect(RealClock().Monotonic() + dsn.connect_timeout * kSecond));
   PQsetErrorVerbosity(connection->conn_, PQERRORS_TERSE);
   return connection;

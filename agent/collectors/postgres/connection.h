@@ -1,11 +1,11 @@
-// PgConnection: one connection to one PostgreSQL server, for reading its statistics. Nothing it does can wait
+// PgConnection: one connection to one PostgreSQL server, for reading its statistics. Nothing it does waits
 // without end: a deadline of ours stands beside the server's own timeouts, so that a server that is stopped
-// or unreachable costs one collection and not the thread. Over libpq itself rather than libpqxx, whose calls
-// know no such deadline.
+// or unreachable costs one collection and not the thread (a name is resolved by the system's resolver, with
+// its own limits). Over libpq itself rather than libpqxx, whose calls know no such deadline.
 //
-// The session is read-only, with statement_timeout 2 s, lock_timeout 100 ms and an empty search path but
-// pg_catalog, says application_name quell-agent, and takes nothing from the environment or from files in the
-// user's home that a DSN did not name. Owned by one collector; one thread.
+// The session is read-only, with statement_timeout 2 s, lock_timeout 100 ms and pg_catalog as its search
+// path, says application_name quell-agent, and reads no password file of the user's. Owned by one collector;
+// one thread.
 #pragma once
 #include <memory>
 #include <string>

@@ -76,7 +76,7 @@ std::pair<double, std::string_view> UnitFactor(std::string_view unit) {
   double count = 1;
   size_t digits = 0;
   while (digits < unit.size() && unit[digits] >= '0' && unit[digits] <= '9') ++digits;
-  if (digits > 0) absl::SimpleAtod({unit.data(), digits}, &count);
+  if (digits > 0 && !absl::SimpleAtod({unit.data(), digits}, &count)) return {1, ""};
   static const auto& known =
       *new std::map<std::string_view, std::pair<double, std::string_view>>{{"B", {1, "_bytes"}},
                                                                            {"kB", {1024, "_bytes"}},
@@ -205,7 +205,9 @@ absl::Status ReadActivity(PgConnection& connection, PgScope& scope, SeriesTable&
     for (const char* state : kStates) figures[{name, state}] = {};
   double transaction = 0, statement = 0;
   for (int i = 0; i < rows.size(); ++i) {
-    StateFigures& f = figures[{scope.DatabaseName(rows.Integer(i, 0)), rows.Text(i, 1)}];
+    if (rows.IsNull(i, 0)) continue;  // it is only just coming, and in no database yet
+    const std::string state = rows.IsNull(i, 1) ? "active" : rows.Text(i, 1);
+    StateFigures& f = figures[{scope.DatabaseName(rows.Integer(i, 0)), state}];
     f.sessions += rows.Number(i, 2);
     f.oldest = std::max(f.oldest, rows.Number(i, 3));
     transaction = std::max(transaction, rows.Number(i, 4));

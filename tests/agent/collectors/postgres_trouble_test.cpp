@@ -1,7 +1,9 @@
 // The PostgreSQL collector when the server is in trouble: absent, late, restarting, full, locked, stopped, or
 // not willing.
+#include <pwd.h>
 #include <signal.h>
 
+#include "absl/strings/str_replace.h"
 #include "tests/agent/collectors/postgres_fixture.h"
 
 namespace quell::agent {
@@ -164,6 +166,22 @@ TEST_F(PostgresTroubleTest, ARefusalIsTheCollectorsFailureAndNotTheServers) {
   clock_.Advance(kMinute);
   EXPECT_EQ(Collect(), absl::OkStatus());
   EXPECT_EQ(sink_.Value("pg_up"), 1);
+}
+
+// deploy/postgres/pg_hba.conf and pg_ident.conf, with whom the test runs as in the agent's place.
+TEST_F(PostgresTroubleTest, TheMapLetsTheAgentsUserInAsTheMonitorAlone) {
+  const passwd* us = getpwuid(geteuid());
+  ASSERT_NE(us, nullptr);
+  PostgresCluster::Options options;
+  options.hba =
+      "local all postgres trust\n" + test::ReadFile(QUELL_SOURCE_DIR "/deploy/postgres/pg_hba.conf");
+  options.ident = absl::StrReplaceAll(test::ReadFile(QUELL_SOURCE_DIR "/deploy/postgres/pg_ident.conf"),
+                                      {{"quell-agent", us->pw_name}});
+  StartServer(options);
+  EXPECT_EQ(Collect(), absl::OkStatus());
+  EXPECT_EQ(sink_.Value("pg_up"), 1);
+  EXPECT_FALSE(cluster_->Connect("quell_remedy", "boutique").ok());
+  EXPECT_FALSE(cluster_->Connect("shop", "boutique").ok());
 }
 
 TEST_F(PostgresTroubleTest, ByTcpWithAPasswordFromAFile) {
