@@ -13,6 +13,7 @@ find_package(CLI11 CONFIG REQUIRED)
 find_program(GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
 pkg_check_modules(HTTPLIB REQUIRED IMPORTED_TARGET cpp-httplib)
 pkg_check_modules(PQXX REQUIRED IMPORTED_TARGET libpqxx)
+pkg_check_modules(PQ REQUIRED IMPORTED_TARGET libpq)
 
 # The archives of one pkg-config package's static closure, as a linker group. Only names that exist as archives count.
 function(quell_static_group target package)

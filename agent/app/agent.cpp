@@ -10,6 +10,7 @@
 #include "absl/strings/ascii.h"
 #include "agent/collectors/host/host.h"
 #include "agent/collectors/pm2/pm2_collector.h"
+#include "agent/collectors/postgres/postgres_collector.h"
 #include "agent/collectors/probe/probe_collector.h"
 #include "common/base/ids.h"
 #include "common/base/log.h"
@@ -111,6 +112,7 @@ absl::Status Agent::PrepareCollectors() {
   const CollectorsConfig& config = config_.collectors;
   runner_->Add(MakeHostCollector("", config.host.every, RealClock()));
   for (const ProbeConfig& probe : config.probes) runner_->Add(MakeProbeCollector(probe));
+  for (const PostgresConfig& server : config.postgres) runner_->Add(MakePostgresCollector(server));
   if (config.pm2.users.empty()) return absl::OkStatus();
   std::vector<std::string> users;
   for (const Pm2User& user : config.pm2.users) users.push_back(user.user);

@@ -1,8 +1,12 @@
 #include "agent/collectors/config.h"
 
+#include <algorithm>
 #include <set>
+#include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 
 namespace quell::agent {
 namespace {
@@ -87,6 +91,38 @@ ProbeConfig ReadProbe(const YamlNode& node, Problems& problems) {
   return probe;
 }
 
+bool IsPostgresName(const std::string& name) {
+  const auto fits = [](unsigned char c) {
+    return absl::ascii_isalnum(c) || c == '_' || c == '.' || c == '-';
+  };
+  return !name.empty() && name.size() <= 63 && std::all_of(name.begin(), name.end(), fits);
+}
+
+PostgresConfig ReadPostgres(const YamlNode& node, Problems& problems) {
+  PostgresConfig postgres;
+  std::string dsn;
+  MapReader map(node, problems, "collectors.postgres");
+  map.String("name", &postgres.name, kRequired);
+  map.String("dsn", &dsn, kRequired);
+  Every(map, node, problems, &postgres.every);
+  map.String("password_file", &postgres.password_file);
+  map.String("log_file", &postgres.log_file);
+  const YamlNode* name = map.Node("name");
+  const YamlNode* place = map.Node("dsn");
+  map.Finish();
+  if (name != nullptr && !IsPostgresName(postgres.name))
+    problems.Add(name->At("name must be 1 to 63 letters, digits, '_', '.' or '-'"));
+  for (const auto& [key, path] :
+       {std::pair("password_file", &postgres.password_file), std::pair("log_file", &postgres.log_file)})
+    if (!path->empty() && path->front() != '/')
+      problems.Add(node.At(absl::StrCat(key, " must be an absolute path")));
+  if (place == nullptr || dsn.empty()) return postgres;
+  auto parsed = config::ParsePostgresDsn(dsn);
+  if (!parsed.ok()) problems.Add(place->At(std::string(parsed.status().message())));
+  if (parsed.ok()) postgres.dsn = *std::move(parsed);
+  return postgres;
+}
+
 }  // namespace
 
 CollectorsConfig ParseCollectorsConfig(const YamlNode& node, Problems& problems) {
@@ -99,6 +135,13 @@ CollectorsConfig ParseCollectorsConfig(const YamlNode& node, Problems& problems)
     ProbeConfig probe = ReadProbe(item, problems);
     if (!names.insert(probe.name).second) problems.Add(item.At("a second probe has the name " + probe.name));
     result.probes.push_back(std::move(probe));
+  });
+  std::set<std::string> servers;
+  map.Each("postgres", [&](const YamlNode& item) {
+    PostgresConfig postgres = ReadPostgres(item, problems);
+    if (!servers.insert(postgres.name).second)
+      problems.Add(item.At("a second PostgreSQL server has the name " + postgres.name));
+    result.postgres.push_back(std::move(postgres));
   });
   map.Finish();
   return result;

@@ -5,11 +5,13 @@
 //     pm2: {users: [deploy, {user: other, home: /srv/pm2}]}
 //     probes: [{name: health, about: {user: deploy, app: portal}, url: "http://127.0.0.1:3000/health",
 //               every: 1s, timeout: 2s, expect: {status: 200, body: ok}}]
+//     postgres: [{name: main, dsn: "host=/var/run/postgresql user=quell_monitor dbname=boutique", every: 5s}]
 #pragma once
 #include <string>
 #include <vector>
 
 #include "common/base/time.h"
+#include "common/config/postgres_dsn.h"
 #include "common/config/yaml.h"
 
 namespace quell::agent {
@@ -36,10 +38,18 @@ struct ProbeConfig {
   std::string body;     // a text that the answer's first MiB must contain; empty: any
   std::string ca_file;  // instead of the system's authorities
 };
+struct PostgresConfig {
+  std::string name;  // the label `server`, and what commands call it: letters, digits, _ . -
+  config::PostgresDsn dsn;
+  Micros every = 5 * kSecond;
+  std::string password_file;  // empty: none, as with peer authentication
+  std::string log_file;       // the server's log; empty: as the server says itself, if it does
+};
 struct CollectorsConfig {
   HostConfig host;
   Pm2Config pm2;
   std::vector<ProbeConfig> probes;
+  std::vector<PostgresConfig> postgres;
 };
 
 // Reads the node under `collectors:`; every mistake goes to `problems`.

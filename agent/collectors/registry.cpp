@@ -8,6 +8,7 @@ const std::vector<CollectorRow>& CollectorRegistry() {
       {"host", "processors, memory, disks, filesystems, network, pressure and clock of the host",
        HostMetrics()},
       {"pm2", "the apps of each configured PM2 user", Pm2Metrics()},
+      {"postgres", "each configured PostgreSQL server", PostgresMetrics()},
       {"probe", "HTTP and HTTPS probes", ProbeMetrics()},
       {"agent", "the collectors themselves", AgentMetrics()}};
   return rows;

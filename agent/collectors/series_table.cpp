@@ -2,14 +2,16 @@
 
 #include <algorithm>
 #include <set>
+#include <utility>
 
 #include "common/model/sample.h"
 
 namespace quell::agent {
 
 void SeriesTable::Begin() {
+  if (std::exchange(changed_, false))
+    entries_ = std::exchange(before_, {});  // of a round that was not finished
   cursor_ = 0;
-  changed_ = false;
   values_.clear();
 }
 
@@ -70,7 +72,7 @@ Collection SeriesTable::Finish(std::string job, Micros monotonic) {
     before_ = entries_;
     entries_.resize(cursor_);
   }
-  if (changed_ || list_ == nullptr) Rebuild();
+  if (std::exchange(changed_, false) || list_ == nullptr) Rebuild();
   Collection result{std::move(job), list_, values_, monotonic};
   result.values.insert(result.values.end(), retired_, StaleMarker());
   return result;

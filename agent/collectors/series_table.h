@@ -19,6 +19,7 @@ class SeriesTable {
   static constexpr size_t kMaxSeries = 20'000;
   using Label = std::pair<std::string_view, std::string_view>;
 
+  // Begins a round; one that was begun and not finished is forgotten.
   void Begin();
   // Labels sorted by name; an empty value is left out of the series.
   void Put(std::string_view metric, std::initializer_list<Label> labels, double value);

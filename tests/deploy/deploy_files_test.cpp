@@ -157,6 +157,9 @@ TEST(DeployFilesTest, ExampleAgentFileLoads) {
   EXPECT_EQ(config.collectors.probes[0].app, "boutique-client-portal");
   ASSERT_EQ(config.collectors.pm2.users.size(), 1u);
   EXPECT_EQ(config.collectors.pm2.users[0].user, "deploy");
+  ASSERT_EQ(config.collectors.postgres.size(), 1u);
+  EXPECT_EQ(config.collectors.postgres[0].name, "main");
+  EXPECT_EQ(config.collectors.postgres[0].dsn.user, "quell_monitor");
 }
 
 }  // namespace

@@ -20,6 +20,9 @@ probes:
   timeout: 3s
   expect: {status: 200, body: ok}
 - {name: shop, url: "https://shop.example/"}
+postgres:
+- {name: main, dsn: "host=/var/run/postgresql user=quell_monitor dbname=boutique", every: 1s}
+- {name: other, dsn: "host=127.0.0.1 port=5433 dbname=x", password_file: /etc/quell/db, log_file: /var/log/pg.log}
 )",
                                       problems);
   const CollectorsConfig config = ParseCollectorsConfig(root, problems);
@@ -36,6 +39,36 @@ probes:
   EXPECT_EQ(config.probes[0].status, 200);
   EXPECT_EQ(config.probes[0].body, "ok");
   EXPECT_EQ(config.probes[1].status, 0);
+  ASSERT_EQ(config.postgres.size(), 2u);
+  EXPECT_EQ(config.postgres[0].name, "main");
+  EXPECT_EQ(config.postgres[0].dsn.dbname, "boutique");
+  EXPECT_EQ(config.postgres[0].every, kSecond);
+  EXPECT_EQ(config.postgres[1].dsn.port, 5433);
+  EXPECT_EQ(config.postgres[1].every, 5 * kSecond);
+  EXPECT_EQ(config.postgres[1].password_file, "/etc/quell/db");
+  EXPECT_EQ(config.postgres[1].log_file, "/var/log/pg.log");
+}
+
+TEST(ConfigTest, PostgresMistakesAtTheirPlaces) {
+  config::Problems problems;
+  const auto root = config::ParseYaml("agent.yaml", R"(postgres:
+- {name: main, dsn: "host=/run dbname=x password=hunter2"}
+- {name: main, dsn: "host=/run dbname=x options='-c x=y'"}
+- {name: "a; id", dsn: "host=/run dbname=x"}
+- {name: b}
+- {name: c, dsn: "host=/run dbname=x", password: hunter2}
+- {name: d, dsn: "host=/run dbname=x", log_file: log, every: 2h}
+- {name: e, dsn: "host=/run dbname=x user='a\nb'"}
+)",
+                                      problems);
+  ParseCollectorsConfig(root, problems);
+  const std::string text = problems.ToString();
+  for (const char* sentence :
+       {"agent.yaml:2:", "password_file", "agent.yaml:3:", "a second PostgreSQL server has the name main",
+        "agent.yaml:4:", "1 to 63 letters", "agent.yaml:5:", "dsn", "agent.yaml:6:", "password",
+        "log_file must be an absolute path", "every must be between", "agent.yaml:8:", "control character"})
+    EXPECT_THAT(text, HasSubstr(sentence));
+  EXPECT_THAT(text, testing::Not(HasSubstr("hunter2")));
 }
 
 TEST(ConfigTest, EveryMistakeAtItsPlace) {

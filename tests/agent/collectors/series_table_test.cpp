@@ -58,6 +58,23 @@ TEST(SeriesTableTest, AnotherOrderIsAnotherListWithoutLoss) {
   EXPECT_EQ((*turned.series)[0].labels.Get("device"), "y");
 }
 
+// A collector that fails halfway begins again.
+TEST(SeriesTableTest, ARoundThatWasNotFinishedIsForgotten) {
+  SeriesTable table;
+  const Collection before = Round(table, {"x", "y"});
+  table.Begin();
+  table.Put("m", {{"device", "z"}}, 7);
+  const Collection same = Round(table, {"x", "y"});
+  EXPECT_EQ(same.series, before.series);
+  EXPECT_EQ(same.values, before.values);
+  table.Begin();
+  table.Put("m", {{"device", "z"}}, 7);
+  const Collection fewer = Round(table, {"x"});
+  ASSERT_EQ(fewer.series->size(), fewer.values.size());
+  ASSERT_EQ(fewer.values.size(), 2u);
+  EXPECT_TRUE(IsStale(fewer.values[1]));
+}
+
 TEST(SeriesTableTest, IsBounded) {
   SeriesTable table;
   table.Begin();

@@ -14,7 +14,7 @@ namespace quell::rules {
 
 inline std::string ProvenanceForTests(std::string_view metric) {
   if (metric.starts_with("node_")) return "kernel";
-  if (metric.starts_with("pm2_")) return "daemon";
+  if (metric.starts_with("pm2_") || metric.starts_with("pg_")) return "daemon";
   if (metric.starts_with("probe_")) return "probe";
   return "";
 }
