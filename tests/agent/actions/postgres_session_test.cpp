@@ -224,7 +224,7 @@ TEST_F(PostgresActions, X16_SuperusersAndTheServersOwnProcessesAreRefused) {
   EXPECT_THAT(Check(ByPid(superuser->pid())).reason(), HasSubstr("is a superuser's session"));
   EXPECT_THAT(Check(ByPid(replicating->pid())).reason(), HasSubstr("may replicate"));
   EXPECT_THAT(Check(ByPid(PidOf("checkpointer"))).reason(),
-              HasSubstr("is no client's session but a checkpointer"));
+              HasSubstr("is no client's session, but of type checkpointer"));
   // A Check that lied would not help: the server's function looks for itself.
   for (const int pid : {superuser->pid(), replicating->pid()}) {
     v1::WorkerResult lie;
@@ -252,7 +252,7 @@ TEST_F(PostgresActions, X16_AWalsenderIsRefused) {
                                 absl::StrCat(database_->cluster().port()), "-U", "copier", "-n"});
   ASSERT_TRUE(test::WaitFor([] { return PidOf("walsender") != 0; }));
   const int64_t pid = PidOf("walsender");
-  EXPECT_THAT(Check(ByPid(pid)).reason(), HasSubstr("is no client's session but a walsender"));
+  EXPECT_THAT(Check(ByPid(pid)).reason(), HasSubstr("is no client's session, but of type walsender"));
   v1::WorkerResult lie;
   *lie.add_sessions() = database_->Look(static_cast<int>(pid));
   EXPECT_EQ(Run(ByPid(pid), lie).refusal(), v1::REFUSAL_CHECK);
@@ -269,7 +269,7 @@ TEST_F(PostgresActions, X16_AutovacuumIsRefused) {
   database_->One("SELECT pg_reload_conf()");
   ASSERT_TRUE(test::WaitFor([] { return PidOf("autovacuum worker") != 0; }));
   const int64_t pid = PidOf("autovacuum worker");
-  EXPECT_THAT(Check(ByPid(pid)).reason(), HasSubstr("is no client's session but a autovacuum worker"));
+  EXPECT_THAT(Check(ByPid(pid)).reason(), HasSubstr("is no client's session, but of type autovacuum worker"));
   v1::WorkerResult lie;
   *lie.add_sessions() = database_->Look(static_cast<int>(pid));
   EXPECT_EQ(Run(ByPid(pid), lie).refusal(), v1::REFUSAL_CHECK);
