@@ -277,6 +277,11 @@ std::string CommandView(const Json& command, const ViewOptions& options) {
     Field(out, key, ShowTime(command.value(key, Json(nullptr)), options));
   if (command.contains("verification") && command["verification"].is_object())
     Field(out, "verification", Text(command["verification"], "state"));
+  Table sessions({"PID", "USER", "DATABASE", "APPLICATION", "STATE", "VICTIMS"});
+  for (const auto& item : command.value("sessions", Json::array()))
+    sessions.Add({Text(item, "pid"), Or(Text(item, "role")), Or(Text(item, "database")),
+                  Or(Text(item, "application")), Or(Text(item, "state")), Text(item, "victims")});
+  if (!command.value("sessions", Json::array()).empty()) out += Indented(sessions.Text());
   return out + EvidenceTable(command, options);
 }
 

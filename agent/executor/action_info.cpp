@@ -76,6 +76,8 @@ ActionInfo DescribeAction(const v1::Action& action) {
     info.target.push_back(TextField(*message, std::string(field)));
   }
   info.user = TextField(*message, "user");
+  info.looks_as = options.GetExtension(v1::action_looks_as);
+  info.acts_as = options.GetExtension(v1::action_acts_as);
   return info;
 }
 

@@ -12,7 +12,9 @@ namespace quell::agent {
 struct ActionInfo {
   std::string name;                 // "pm2.restart"; empty: no action, or one this build does not know
   std::vector<std::string> target;  // values of the target fields, in the options' order
-  std::string user;                 // whom the worker runs as
+  std::string user;                 // whom the worker runs as; empty when the target is no user's own:
+  std::string looks_as;             // who checks and takes evidence then
+  std::string acts_as;              // and who has the effect
   bool ends_process = false;        // evidence is taken first
 };
 

@@ -122,13 +122,14 @@ void Executor::Submit(std::string_view signed_command) {
   }
   if (const JournalEntry* known = journal_.Find(body.id())) return AnswerFromJournal(*known);
   command.info = DescribeAction(body.action());
+  command.sessions = SessionTargetOf(body.action());
   command.target_key = absl::StrJoin(command.info.target, absl::string_view("\0", 1));
   // The epoch is raised only by a command that is fresh as well: a recorded one must not fence a living
   // controller.
   const bool ready = VerifyFreshness(command.verified, context, nonces_, clock_.Boot(), failure) &&
                      RaiseEpoch(body, failure) && HasRoom(command, failure) &&
                      Sanctioned(command, /*rates=*/true, failure) && NotHeld(failure) &&
-                     FindTargetUser(command, failure);
+                     FindTargetUser(command, failure) && FindServer(command, failure);
   if (!ready) return Refuse(body.id(), failure.kind, failure.reason);
   Step("verified");
   const std::string id = body.id();
@@ -177,6 +178,7 @@ bool Executor::HasRoom(const Command& command, VerifyFailure& failure) {
 bool Executor::Sanctioned(const Command& command, bool rates, VerifyFailure& failure) {
   failure.kind = v1::REFUSAL_SANCTION;
   const Sanction sanction = FindSanction(host_.ReadSanctions(), command.info);
+  if (sanction.allowed && command.sessions) return SessionsSanctioned(command, rates, failure);
   if (sanction.allowed) return !rates || WithinRates(sanction.limits, command.info, failure);
   failure.reason = sanction.reason;
   return false;
@@ -210,6 +212,10 @@ bool Executor::WithinRates(const std::vector<SanctionEntry>& entries, const Acti
 
 bool Executor::FindTargetUser(Command& command, VerifyFailure& failure) {
   failure.kind = v1::REFUSAL_SANCTION;
+  if (command.info.user.empty()) {
+    return FindSystemUser(command.info.looks_as, command.user, failure) &&
+           FindSystemUser(command.info.acts_as, command.actor, failure);
+  }
   auto user = host_.FindUser(command.info.user);
   if (!user.ok()) {
     failure.reason = std::string(user.status().message());
@@ -221,7 +227,23 @@ bool Executor::FindTargetUser(Command& command, VerifyFailure& failure) {
     return false;
   }
   command.user = *std::move(user);
+  command.actor = command.user;
   return true;
+}
+
+// Without root there is nobody else to be: the server's ident map says what this user may be there.
+bool Executor::FindSystemUser(const std::string& name, HostUser& out, VerifyFailure& failure) {
+  if (!options_.root) {
+    out = HostUser{name, options_.own_uid, options_.own_gid, "/", ""};
+    return true;
+  }
+  auto user = host_.FindUser(name);
+  if (user.ok()) {
+    out = *std::move(user);
+    return true;
+  }
+  failure.reason = std::string(user.status().message());
+  return false;
 }
 
 absl::Status Executor::OfferTrust(std::string_view signed_bundle) {

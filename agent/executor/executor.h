@@ -30,6 +30,7 @@
 #include "agent/executor/host_view.h"
 #include "agent/executor/journal.h"
 #include "agent/executor/nonce.h"
+#include "agent/executor/session_sanctions.h"
 #include "agent/executor/verify.h"
 #include "agent/executor/worker_starter.h"
 #include "common/base/clock.h"
@@ -46,6 +47,7 @@ struct ExecutorOptions {
   std::string root_pin;    // hex SHA-256 of the trust root's key
   bool root = false;       // may act for other users
   uid_t own_uid = 0;
+  gid_t own_gid = 0;
   std::function<std::string(size_t)> random;           // that many random bytes
   std::function<void(std::string_view step)> on_step;  // may end the process there; for tests
 };
@@ -87,7 +89,11 @@ class Executor {
   struct Command {
     VerifiedCommand verified;
     ActionInfo info;
-    HostUser user;
+    HostUser user;   // whom the workers run as
+    HostUser actor;  // the one that has the effect; mostly the same
+    std::optional<SessionTarget> sessions;
+    v1::PostgresPlace postgres;  // where those are
+    std::string spared;          // sessions that are left alone, in a sentence
     std::string target_key;
     Phase phase = Phase::kCheck;
     uint64_t worker = 0;
@@ -113,6 +119,11 @@ class Executor {
   bool NotHeld(VerifyFailure& failure);
   bool WithinRates(const std::vector<SanctionEntry>& entries, const ActionInfo& info, VerifyFailure& failure);
   bool FindTargetUser(Command& command, VerifyFailure& failure);
+  bool FindSystemUser(const std::string& name, HostUser& out, VerifyFailure& failure);
+  bool FindServer(Command& command, VerifyFailure& failure);
+  SessionRuling RuleOn(const Command& command, const std::vector<v1::PostgresSession>& found, bool rates);
+  bool SessionsSanctioned(const Command& command, bool rates, VerifyFailure& failure);
+  bool TakeSessions(const v1::WorkerResult& result, Command& command);
 
   absl::Status StartWorker(Command& command, v1::WorkerTask task, Micros deadline);
   void AfterCheck(Command& command, const ExitStatus& exit);

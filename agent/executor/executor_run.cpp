@@ -24,6 +24,10 @@ uint32_t EvidenceBytes(const v1::CommandBody& body) {
   return std::min(Or(body.evidence_budget_bytes(), kDefaultEvidenceBytes), kDefaultEvidenceBytes);
 }
 
+std::string WithSpared(const std::string& reason, const std::string& spared) {
+  return absl::StrCat(reason, reason.empty() || spared.empty() ? "" : "; ", spared);
+}
+
 }  // namespace
 
 absl::Status Executor::StartWorker(Command& command, v1::WorkerTask task, Micros deadline) {
@@ -36,8 +40,11 @@ absl::Status Executor::StartWorker(Command& command, v1::WorkerTask task, Micros
   const uint32_t bytes = EvidenceBytes(body);
   job.request.set_budget_bytes(bytes);
   job.request.set_pm2_home(command.user.pm2_home);
-  job.request.set_target_uid(command.user.uid);
-  job.user = command.user;
+  job.user = task == v1::WORKER_TASK_RUN ? command.actor : command.user;
+  job.request.set_target_uid(job.user.uid);
+  job.request.set_by_person(ByPerson(body));
+  if (command.sessions) *job.request.mutable_postgres() = command.postgres;
+  *job.request.mutable_sessions() = command.intent.sessions();
   job.deadline = deadline;
   job.output_limit = task == v1::WORKER_TASK_EVIDENCE ? bytes + kLargestCheckOutput : kLargestCheckOutput;
   auto worker = starter_.Start(job);
@@ -74,10 +81,13 @@ void Executor::AfterCheck(Command& command, const ExitStatus& exit) {
     return Unstarted(v1::OUTCOME_REFUSED, v1::REFUSAL_CHECK, reason, command);
   }
   *command.intent.mutable_before() = result->before();
+  if (command.sessions && !TakeSessions(*result, command)) return;
   Step("checked");
   if (command.verified.body.dry_run()) {
-    return Unstarted(v1::OUTCOME_DRY_RUN, v1::REFUSAL_UNSPECIFIED,
-                     "would be done: it is sanctioned, and the target is as expected", command);
+    return Unstarted(
+        v1::OUTCOME_DRY_RUN, v1::REFUSAL_UNSPECIFIED,
+        WithSpared("would be done: it is sanctioned, and the target is as expected", command.spared),
+        command);
   }
   if (command.info.ends_process) return StartEvidence(command);
   BeginEffect(command);
@@ -177,6 +187,7 @@ void Executor::TellStarted(Command& command) {
   const std::string& id = command.verified.body.id();
   v1::CommandReport report = NewReport(id, v1::OUTCOME_STARTED, "");
   *report.mutable_before() = command.intent.before();
+  *report.mutable_sessions() = command.intent.sessions();
   report.set_evidence_ms(command.intent.evidence_ms());
   Step("worker_started");
   v1::JournalStarted started;
@@ -198,7 +209,7 @@ void Executor::AfterEffect(Command& command, const ExitStatus& exit) {
   } else if (result->unknown()) {
     command.outcome = NewReport(id, v1::OUTCOME_UNKNOWN, result->reason());
   } else if (result->ok()) {
-    command.outcome = NewReport(id, v1::OUTCOME_SUCCEEDED, result->reason());
+    command.outcome = NewReport(id, v1::OUTCOME_SUCCEEDED, WithSpared(result->reason(), command.spared));
   } else if (result->refusal() != v1::REFUSAL_UNSPECIFIED) {
     command.outcome = NewReport(id, v1::OUTCOME_REFUSED, result->reason());
     command.outcome.set_refusal(v1::REFUSAL_CHECK);
@@ -206,6 +217,7 @@ void Executor::AfterEffect(Command& command, const ExitStatus& exit) {
     command.outcome = NewReport(id, v1::OUTCOME_FAILED, result->reason());
   }
   *command.outcome.mutable_before() = command.intent.before();
+  *command.outcome.mutable_sessions() = command.intent.sessions();
   if (result.ok()) *command.outcome.mutable_after() = result->after();
   Record(command);
 }
@@ -269,6 +281,7 @@ void Executor::Unstarted(v1::Outcome outcome, v1::RefusalKind kind, std::string_
   v1::CommandReport report = NewReport(id, outcome, reason);
   report.set_refusal(kind);
   *report.mutable_before() = command.intent.before();
+  *report.mutable_sessions() = command.intent.sessions();
   *report.mutable_evidence() = command.intent.evidence();
   report.set_evidence_ms(command.intent.evidence_ms());
   AddPending(std::move(report), false);

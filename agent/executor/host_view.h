@@ -9,6 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "agent/executor/sanctions.h"
+#include "quell/v1/local.pb.h"
 
 namespace quell::agent {
 
@@ -29,6 +30,8 @@ class HostView {
   virtual SanctionsFile ReadSanctions() = 0;
   // From the host's own list of users; NotFound names the user.
   virtual absl::StatusOr<HostUser> FindUser(std::string_view name) = 0;
+  // Where the PostgreSQL server of that name in agent.yaml listens; read anew at each call.
+  virtual absl::StatusOr<v1::PostgresPlace> FindPostgres(std::string_view connection) = 0;
   // Bytes of /proc/PID/stack, unparsed, when this process may read them and `pid` belongs to `uid`.
   virtual absl::StatusOr<std::string> KernelStack(int64_t pid, uid_t uid) = 0;
 };

@@ -242,6 +242,8 @@ v1::CommandReport Journal::FullReport(const JournalEntry& entry) {
   if (entry.outcome) report = *entry.outcome;
   *report.mutable_evidence() = entry.intent.evidence();
   report.set_evidence_ms(entry.intent.evidence_ms());
+  // An outcome that only recovery wrote doesn't know what it was about.
+  if (report.sessions().empty()) *report.mutable_sessions() = entry.intent.sessions();
   return report;
 }
 

@@ -53,7 +53,8 @@ void Describe(CLI::App& app, Options& o) {
   app.add_option("--trust-bundle", o.trust_bundle, "the installed trust bundle")->capture_default_str();
   app.add_option("--root-pin", o.root_pin, "hex SHA-256 of the trust root's key")->capture_default_str();
   app.add_option("--host-id", o.host_id, "this host's uuid")->capture_default_str();
-  app.add_option("--agent-config", o.agent_config, "agent.yaml, for its PM2 users")->capture_default_str();
+  app.add_option("--agent-config", o.agent_config, "agent.yaml, for its PM2 users and PostgreSQL servers")
+      ->capture_default_str();
   app.add_option("--worker", o.worker, "quell-worker's path")->capture_default_str();
   app.add_option("--reader", o.reader, "quell-pm2-reader's path")->capture_default_str();
 #ifdef QUELL_CRASH_STEPS
@@ -111,6 +112,7 @@ absl::StatusOr<ExecutorOptions> CoreOptions(const Options& o, uid_t owner) {
   options.journal_path = absl::StrCat(o.state, "/journal");
   options.trust_path = absl::StrCat(o.state, "/trust.bundle");
   options.own_uid = geteuid();
+  options.own_gid = getegid();
   options.root = options.own_uid == 0;
   options.random = [](size_t n) { return RandomBytes(n); };
   if (!o.crash_at.empty()) {
@@ -146,6 +148,7 @@ absl::Status RunExecutor(const Options& o) {
   QUELL_ASSIGN_OR_RETURN(const std::vector<Pm2User> pm2_users, ReadPm2Users(o.agent_config, owner));
   RealHostOptions host_options{o.sanctions, o.hold_file};
   host_options.owner = owner;
+  host_options.agent_yaml = o.agent_config;
   for (const Pm2User& user : pm2_users) host_options.pm2_homes[user.name] = user.home;
   RealHost host(host_options);
   auto bundle = ReadGuardedFile(o.trust_bundle, owner, 1 << 20);

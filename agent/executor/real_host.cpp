@@ -11,6 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/executor/guarded_file.h"
+#include "agent/executor/postgres_place.h"
 #include "common/base/file.h"
 #include "common/base/status.h"
 #include "common/config/yaml.h"
@@ -48,6 +49,10 @@ absl::StatusOr<HostUser> RealHost::FindUser(std::string_view name) {
   }
   return absl::NotFoundError(
       absl::StrCat(options_.passwd_path, " has no user ", absl::string_view(name.data(), name.size())));
+}
+
+absl::StatusOr<v1::PostgresPlace> RealHost::FindPostgres(std::string_view connection) {
+  return ReadPostgresPlace(options_.agent_yaml, options_.owner, connection);
 }
 
 absl::StatusOr<std::string> RealHost::KernelStack(int64_t pid, uid_t uid) {

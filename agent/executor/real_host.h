@@ -11,6 +11,7 @@ namespace quell::agent {
 struct RealHostOptions {
   std::string sanctions_path;
   std::string hold_path;
+  std::string agent_yaml;  // for its PostgreSQL servers
   std::string passwd_path = "/etc/passwd";
   uid_t owner = 0;                               // whose the host's files must be besides root
   std::map<std::string, std::string> pm2_homes;  // user -> home, where it isn't ~/.pm2
@@ -22,6 +23,7 @@ class RealHost final : public HostView {
   bool Held() override;
   SanctionsFile ReadSanctions() override;
   absl::StatusOr<HostUser> FindUser(std::string_view name) override;
+  absl::StatusOr<v1::PostgresPlace> FindPostgres(std::string_view connection) override;
   absl::StatusOr<std::string> KernelStack(int64_t pid, uid_t uid) override;
 
  private:

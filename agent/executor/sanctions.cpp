@@ -32,6 +32,7 @@ struct Shape {
   std::vector<std::string_view> required_text;  // further keys that must be there
   std::vector<std::string_view> text;           // further keys
   bool user = false;                            // its targets have an owner, which must be named
+  bool sessions = false;                        // its targets are a server's sessions, judged when known
 };
 
 const std::vector<Shape>& Shapes() {
@@ -50,14 +51,16 @@ const std::vector<Shape>& Shapes() {
        {"min_age"},
        {"connection"},
        {},
-       false},
+       false,
+       true},
       {"postgres.cancel",
        {"databases", "users", "applications"},
        {"per_hour", "max_targets"},
        {"min_age"},
        {"connection"},
        {},
-       false},
+       false,
+       true},
       {"service.restart", {"units"}, {"per_hour"}, {}, {}, {}, false},
       {"network.block", {"networks"}, {"per_hour", "max_targets"}, {"longest"}, {}, {}, false},
       {"sessions.revoke", {}, {"per_hour"}, {}, {"connection", "statement"}, {}, false},
@@ -98,19 +101,23 @@ void ReadLimits(MapReader& map, const Shape& shape, Problems& problems, Sanction
       int64_t value = -1;
       limits.Int(key, &value, 0, 1'000'000);
       if (key == "per_hour" && value >= 0) entry.per_hour = value;
+      if (key == "max_targets" && value >= 0) entry.max_targets = value;
     }
     for (const std::string_view key : shape.durations) {
-      Micros value = 0;
+      Micros value = -1;
       limits.Duration(key, &value);
+      if (key == "min_age" && value >= 0) entry.min_age = value;
     }
     limits.Finish();
   });
 }
 
 // Keys of actions whose further values this build doesn't act on are read for their form.
-void ReadFurther(MapReader& map, const Shape& shape, const YamlNode& node, Problems& problems) {
+void ReadFurther(MapReader& map, const Shape& shape, const YamlNode& node, Problems& problems,
+                 SanctionEntry& entry) {
   std::string ignored;
-  for (const std::string_view key : shape.required_text) map.String(key, &ignored, kRequired);
+  for (const std::string_view key : shape.required_text)
+    map.String(key, key == "connection" ? &entry.connection : &ignored, kRequired);
   for (const std::string_view key : shape.text) map.String(key, &ignored);
   std::vector<std::string> names;
   if (shape.action == "release.rollback") map.Strings("never", &names);
@@ -135,6 +142,9 @@ void CheckNames(const Shape& shape, const SanctionEntry& entry, const YamlNode& 
   if (!shape.dimensions.empty() && entry.allow.empty() && entry.deny.empty()) {
     problems.Add(
         node.At(absl::StrCat("an entry of ", entry.action, " needs `allow` or `deny`: it names nothing")));
+  }
+  if (shape.sessions && !entry.allow.empty() && entry.allow.count("databases") == 0) {
+    problems.Add(node.At(absl::StrCat("`allow` of ", entry.action, " needs `databases`")));
   }
 }
 
@@ -163,18 +173,10 @@ void ReadEntry(const YamlNode& node, Problems& problems, std::vector<SanctionEnt
   int approval = 0;
   map.Choice("approval", {"none", "one", "two"}, &approval);
   entry.approval = static_cast<ApprovalNeeded>(approval);
-  ReadFurther(map, *shape, node, problems);
+  ReadFurther(map, *shape, node, problems, entry);
   CheckNames(*shape, entry, node, problems);
   map.Finish();
   entries.push_back(std::move(entry));
-}
-
-bool AnyMatches(const std::map<std::string, std::vector<std::string>>& patterns, std::string_view dimension,
-                std::string_view name) {
-  auto list = patterns.find(std::string(dimension));
-  if (list == patterns.end()) return false;
-  return std::any_of(list->second.begin(), list->second.end(),
-                     [&](const std::string& pattern) { return GlobMatch(pattern, name); });
 }
 
 // The dimension that an action's target name is matched in: the last of its target fields.
@@ -183,8 +185,13 @@ std::string_view TargetDimension(std::string_view action) {
   return shape == nullptr || shape->dimensions.empty() ? "" : shape->dimensions.front();
 }
 
+bool OfSessions(std::string_view action) {
+  const Shape* shape = FindShape(action);
+  return shape != nullptr && shape->sessions;
+}
+
 bool Denies(const SanctionEntry& entry, const ActionInfo& info) {
-  return entry.action == info.name && entry.user == info.user &&
+  return !OfSessions(info.name) && entry.action == info.name && entry.user == info.user &&
          AnyMatches(entry.deny, TargetDimension(info.name), info.target.back());
 }
 
@@ -251,10 +258,29 @@ SanctionsFile LoadSanctions(const std::string& path, uid_t owner) {
   return file;
 }
 
+bool AnyMatches(const std::map<std::string, std::vector<std::string>>& patterns, std::string_view dimension,
+                std::string_view name) {
+  auto list = patterns.find(std::string(dimension));
+  if (list == patterns.end()) return false;
+  return std::any_of(list->second.begin(), list->second.end(),
+                     [&](const std::string& pattern) { return GlobMatch(pattern, name); });
+}
+
 bool EntryMatches(const SanctionEntry& entry, std::string_view action, std::string_view user,
                   std::string_view name) {
+  if (OfSessions(action)) return entry.action == action && entry.connection == name && !entry.allow.empty();
   return entry.action == action && entry.user == user &&
          AnyMatches(entry.allow, TargetDimension(action), name);
+}
+
+std::string ApprovalRefusal(const std::vector<SanctionEntry>& entries) {
+  for (const SanctionEntry& entry : entries) {
+    if (entry.approval == ApprovalNeeded::kNone) continue;
+    return absl::StrCat(entry.where,
+                        " asks for approval: ", entry.approval == ApprovalNeeded::kTwo ? "two" : "one",
+                        ", and people do not sign approvals yet");
+  }
+  return "";
 }
 
 Sanction FindSanction(const SanctionsFile& file, const ActionInfo& info) {
@@ -273,11 +299,8 @@ Sanction FindSanction(const SanctionsFile& file, const ActionInfo& info) {
   }
   if (sanction.limits.empty())
     return refuse(absl::StrCat("no sanction names ", info.name, " on this target"));
-  for (const SanctionEntry& entry : sanction.limits) {
-    if (entry.approval == ApprovalNeeded::kNone) continue;
-    return refuse(absl::StrCat(entry.where,
-                               " asks for approval: ", entry.approval == ApprovalNeeded::kTwo ? "two" : "one",
-                               ", and people do not sign approvals yet"));
+  if (!OfSessions(info.name)) {
+    if (std::string why = ApprovalRefusal(sanction.limits); !why.empty()) return refuse(std::move(why));
   }
   sanction.allowed = true;
   return sanction;

@@ -7,6 +7,10 @@
 // enough. Patterns know `*` and `?` and match whole names. A name pattern counts only with an owner: without
 // `user:` an entry of an action on apps is a mistake. One mistake refuses the whole file, and a refused file
 // refuses everything.
+//
+// An entry of an action on a PostgreSQL server's sessions bears the connection's name, and its `allow` names
+// databases; where it names users or applications too, a session has to match each. Sessions are judged when
+// they are known (session_sanctions.h).
 #pragma once
 #include <cstdint>
 #include <map>
@@ -29,9 +33,12 @@ struct SanctionEntry {
   std::string where;  // file:line
   std::string action;
   std::string user;
+  std::string connection;                                 // of actions on a server's sessions
   std::map<std::string, std::vector<std::string>> allow;  // dimension ("apps") -> patterns
   std::map<std::string, std::vector<std::string>> deny;
-  std::optional<int64_t> per_hour;  // starts of this action on whatever this entry matches
+  std::optional<int64_t> per_hour;     // starts of this action on whatever this entry matches
+  std::optional<int64_t> max_targets;  // of what this entry matches, in one command
+  std::optional<Micros> min_age;       // a younger target isn't touched
   ApprovalNeeded approval = ApprovalNeeded::kNone;
 };
 
@@ -56,9 +63,16 @@ void ParseSanctions(std::string_view file, std::string_view text, config::Proble
 // does. `owner`: whose the files must be besides root.
 SanctionsFile LoadSanctions(const std::string& path, uid_t owner);
 
-// Names and approvals only; limits are counted by the caller (WithinLimits).
+// Names and approvals only; limits are counted by the caller (WithinLimits). Of an action on sessions:
+// whether any entry speaks of its connection.
 Sanction FindSanction(const SanctionsFile& file, const ActionInfo& info);
 bool EntryMatches(const SanctionEntry& entry, std::string_view action, std::string_view user,
                   std::string_view name);
+
+// Any of the patterns in that dimension matches the whole name.
+bool AnyMatches(const std::map<std::string, std::vector<std::string>>& patterns, std::string_view dimension,
+                std::string_view name);
+// Why the entries' approvals refuse; "" when they ask for none.
+std::string ApprovalRefusal(const std::vector<SanctionEntry>& entries);
 
 }  // namespace quell::agent

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "agent/executor/action_info.h"
 #include "common/base/ids.h"
@@ -73,6 +74,8 @@ std::string CheckEpoch(const v1::CommandBody& body, const VerifyContext& context
 }
 
 }  // namespace
+
+bool ByPerson(const v1::CommandBody& body) { return absl::StartsWith(body.requested_by(), "person:"); }
 
 bool HasUnknownFields(const Message& message) {
   const auto* reflection = message.GetReflection();

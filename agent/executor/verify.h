@@ -48,6 +48,9 @@ std::optional<VerifiedCommand> VerifyCommand(std::string_view signed_bytes, cons
 bool VerifyFreshness(VerifiedCommand& command, const VerifyContext& context, const NonceBook& nonces,
                      Micros boot_now, VerifyFailure& failure);
 
+// A person asked for it, not a policy.
+bool ByPerson(const v1::CommandBody& body);
+
 // Any field, at any depth, that this build does not know.
 bool HasUnknownFields(const google::protobuf::Message& message);
 

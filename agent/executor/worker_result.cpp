@@ -8,6 +8,7 @@ namespace {
 
 constexpr int kMostItems = 256;
 constexpr int kMostProcesses = 1000;
+constexpr int kMostSessions = 400;
 constexpr size_t kLongestText = 1024;
 constexpr size_t kLongestName = 64;
 
@@ -17,6 +18,14 @@ std::string HowItEnded(const ExitStatus& exit) {
   if (exit.signal != 0) return absl::StrCat("the worker was ended by signal ", exit.signal);
   if (exit.code != 0) return absl::StrCat("the worker exited with code ", exit.code);
   return "";
+}
+
+// PostgreSQL's own names have 63 bytes at most.
+void CutNames(v1::PostgresSession& session) {
+  for (std::string* name : {session.mutable_database(), session.mutable_role(), session.mutable_application(),
+                            session.mutable_state(), session.mutable_backend_type(), session.mutable_client(),
+                            session.mutable_kind()})
+    *name = std::string(CutUtf8(*name, kLongestName));
 }
 
 }  // namespace
@@ -29,9 +38,10 @@ absl::StatusOr<v1::WorkerResult> ReadWorkerResult(const ExitStatus& exit) {
     return absl::DataLossError("the worker ended without a result");
   }
   const bool bounded = result.evidence_size() <= kMostItems && result.before_size() <= kMostProcesses &&
-                       result.after_size() <= kMostProcesses;
+                       result.after_size() <= kMostProcesses && result.sessions_size() <= kMostSessions;
   if (!bounded) return absl::ResourceExhaustedError("the worker's result is longer than it may be");
   result.set_reason(std::string(CutUtf8(result.reason(), kLongestText)));
+  for (v1::PostgresSession& session : *result.mutable_sessions()) CutNames(session);
   return result;
 }
 

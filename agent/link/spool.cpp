@@ -55,6 +55,7 @@ void FitReport(v1::CommandReport& report) {
     report.clear_evidence();
     report.clear_before();
     report.clear_after();
+    report.clear_sessions();
   }
   while (report.ByteSizeLong() > wire::kMaxEvidenceBytes) {
     v1::EvidenceItem* longest = nullptr;

@@ -27,6 +27,7 @@ inline constexpr size_t kMaxEvidenceItems = 256;  // eight of each of a target's
 inline constexpr size_t kMaxEvidenceBytes =
     kMaxMessageBytes - (64 << 10);                    // of one report, so that it fits a frame
 inline constexpr size_t kMaxProcesses = 1'000;        // named by one report
+inline constexpr size_t kMaxSessions = 64;            // of a database server, likewise
 inline constexpr size_t kMaxListItems = 256;          // features, actions
 inline constexpr size_t kMaxCommandBytes = 64 << 10;  // a signed command's body
 inline constexpr size_t kMaxTrustBundleBytes = 256 << 10;

@@ -169,6 +169,13 @@ absl::Status Validate(const v1::CommandReport& report) {
   QUELL_RETURN_IF_ERROR(AtMost(report.evidence_size(), kMaxEvidenceItems, "report's evidence"));
   QUELL_RETURN_IF_ERROR(
       AtMost(report.before_size() + report.after_size(), kMaxProcesses, "report's processes"));
+  QUELL_RETURN_IF_ERROR(AtMost(report.sessions_size(), kMaxSessions, "report's sessions"));
+  for (const v1::PostgresSession& session : report.sessions()) {
+    for (const std::string* text :
+         {&session.database(), &session.role(), &session.application(), &session.state(),
+          &session.backend_type(), &session.client(), &session.kind()})
+      QUELL_RETURN_IF_ERROR(AtMost(text->size(), kMaxNameBytes, "text of a report's session"));
+  }
   for (const auto& item : report.evidence()) {
     if (!IsEvidenceName(item.name())) return Bad("report's evidence", "has a name that is none");
     QUELL_RETURN_IF_ERROR(AtMost(item.missing().size(), kMaxReason, "report's missing evidence"));

@@ -71,6 +71,8 @@ Outcome Refused(const Entry& command, const v1::CommandReport& report, Micros no
   CommandEdit edit(command.id());
   edit.State(v1::REFUSED, report.reason());
   edit.With(Entry::kRefusalFieldNumber).set_refusal(report.refusal());
+  if (!report.sessions().empty())
+    *edit.With(Entry::kSessionsFieldNumber).mutable_sessions() = report.sessions();
   edit.With(Entry::kFinishedUsFieldNumber).set_finished_us(now);
   return One(edit);
 }
@@ -80,6 +82,8 @@ void CopyReport(const v1::CommandReported& input, Micros finished, CommandEdit& 
   edit.With(Entry::kFinishedUsFieldNumber).set_finished_us(finished);
   if (!report.before().empty()) *edit.With(Entry::kBeforeFieldNumber).mutable_before() = report.before();
   if (!report.after().empty()) *edit.With(Entry::kAfterFieldNumber).mutable_after() = report.after();
+  if (!report.sessions().empty())
+    *edit.With(Entry::kSessionsFieldNumber).mutable_sessions() = report.sessions();
   if (report.evidence_ms() != 0)
     edit.With(Entry::kEvidenceMsFieldNumber).set_evidence_ms(report.evidence_ms());
 }

@@ -130,6 +130,25 @@ Json VerificationJson(const v1::CommandEntry& command) {
               {"holding_since", TimeJson(command.holding_since_us())}};
 }
 
+// Of a database server, as they were before; named as the parameters that name one.
+Json SessionsJson(const v1::CommandEntry& command) {
+  Json out = Json::array();
+  for (const auto& session : command.sessions())
+    out.push_back(Json{{"pid", session.pid()},
+                       {"backend_start_us", session.backend_start_us()},
+                       {"xact_start_us", session.xact_start_us()},
+                       {"query_start_us", session.query_start_us()},
+                       {"database", session.database()},
+                       {"role", session.role()},
+                       {"application", session.application()},
+                       {"client", session.client()},
+                       {"state", session.state()},
+                       {"kind", TextOrNull(session.kind())},
+                       {"victims", session.victims()},
+                       {"root", session.root()}});
+  return out;
+}
+
 Json StepJson(const v1::PolicyStep& step) {
   return Json{{"action", step.action()},
               {"with", MapJson(step.with())},
@@ -251,6 +270,7 @@ Json CommandJson(const v1::CommandEntry& command, uint64_t incident_number) {
           {"state", StateName(command.state())},
           {"outcome", OutcomeJson(command.state())},
           {"reason", command.reason()},
+          {"sessions", SessionsJson(command)},
           {"evidence", Json::array()},  // of descriptions, for those who may read it
           {"evidence_seconds", static_cast<double>(command.evidence_ms()) / 1000},
           {"proposed_at", TimeJson(command.proposed_us())},

@@ -81,6 +81,9 @@ class SimHost final : public agent::HostView, public agent::WorkerStarter {
   bool Held() override { return false; }
   agent::SanctionsFile ReadSanctions() override { return sanctions_; }
   absl::StatusOr<agent::HostUser> FindUser(std::string_view name) override;
+  absl::StatusOr<v1::PostgresPlace> FindPostgres(std::string_view) override {
+    return absl::NotFoundError("simulated");
+  }
   absl::StatusOr<std::string> KernelStack(int64_t, uid_t) override {
     return absl::NotFoundError("simulated");
   }

@@ -21,14 +21,21 @@ class FakeHost final : public HostView {
   bool Held() override { return held; }
   SanctionsFile ReadSanctions() override { return sanctions; }
   absl::StatusOr<HostUser> FindUser(std::string_view name) override {
+    if (name == "quell-agent") return HostUser{"quell-agent", 990, 990, "/", ""};
+    if (name == "quell-remedy") return HostUser{"quell-remedy", 991, 991, "/", ""};
     if (name != "deploy") return absl::NotFoundError("no such user");
     return HostUser{"deploy", 1000, 1000, "/home/deploy", "/home/deploy/.pm2"};
+  }
+  absl::StatusOr<v1::PostgresPlace> FindPostgres(std::string_view connection) override {
+    if (connection != "main") return absl::NotFoundError("no such server");
+    return postgres;
   }
   absl::StatusOr<std::string> KernelStack(int64_t, uid_t) override { return std::string("[<0>] ep_poll"); }
   void Sanctions(const std::string& yaml);
 
   bool held = false;
   SanctionsFile sanctions;
+  v1::PostgresPlace postgres;
 };
 
 class FakeWorkers final : public WorkerStarter {
