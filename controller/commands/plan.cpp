@@ -94,8 +94,8 @@ class Advance {
   Advance(const State& state, const Plan& plan, Micros now) : state_(state), plan_(plan), now_(now) {}
 
   Outcome Run() {
-    if (const Entry* bad = EndedBadly()) return Stop(WhyStopped(*bad));
     if (std::string why = WhyNotOn(); !why.empty()) return Stop(std::move(why));
+    if (const Entry* bad = EndedBadly()) return Stop(WhyStopped(*bad));
     if (InFlight()) return {};
     if (Left() == 0) return End(plan_, v1::PLAN_DONE, "", now_);
     return OthersAtWork() || WaitsUntil() != 0 ? Outcome{} : Wave();
