@@ -223,7 +223,8 @@ void AddIncidentWork(Verbs& verbs, Words& w) {
   resolve->add_option("--fix", w.fix, "what put it right");
   for (const bool yes : {true, false}) {
     CLI::App* decide =
-        verbs.Add(yes ? "approve" : "deny", yes ? "let a command be carried out" : "refuse a command",
+        verbs.Add(yes ? "approve" : "deny",
+                  yes ? "let a command or a plan be carried out" : "refuse a command, or stop a plan",
                   [&w, yes](Session& s) {
                     v1::CommandAct request;
                     request.set_command(w.command);
@@ -250,18 +251,19 @@ std::vector<std::string> SplitCommas(const std::vector<std::string>& words) {
 void AddRun(Verbs& verbs, Words& w) {
   CLI::App* holder = nullptr;
   auto extras = std::make_shared<CLI::App*>(nullptr);
-  holder = verbs.Add("run", "carry out an action: run ACTION --host H[,H] [--KEY VALUE …]",
-                     [&w, extras](Session& s) {
-                       RunOptions options = w.run;
-                       options.hosts = SplitCommas(w.hosts);
-                       const auto params = ParseParams((*extras)->remaining());
-                       if (!params.ok()) return s.Fail(params.status());
-                       options.params = *params;
-                       const auto timeout = Duration(w.timeout);
-                       if (!timeout.ok()) return s.Fail(timeout.status());
-                       options.timeout = absl::Microseconds(*timeout);
-                       return Run(s, options);
-                     });
+  holder = verbs.Add(
+      "run", "carry out an action, on many hosts as a plan in waves: run ACTION --host H[,H] [--KEY VALUE …]",
+      [&w, extras](Session& s) {
+        RunOptions options = w.run;
+        options.hosts = SplitCommas(w.hosts);
+        const auto params = ParseParams((*extras)->remaining());
+        if (!params.ok()) return s.Fail(params.status());
+        options.params = *params;
+        const auto timeout = Duration(w.timeout);
+        if (!timeout.ok()) return s.Fail(timeout.status());
+        options.timeout = absl::Microseconds(*timeout);
+        return Run(s, options);
+      });
   *extras = holder;
   holder->allow_extras();
   holder->add_option("ACTION", w.run.action, "as `quell get actions` lists them")->required();

@@ -62,6 +62,13 @@ std::string Progress(const Json& command) {
   return line;
 }
 
+absl::StatusOr<Json> Look(Client& client, const Json& thing) {
+  v1::DescribeRequest request;
+  request.set_kind("command");
+  request.set_name(Text(thing, "id"));
+  return client.Read("Describe", request);
+}
+
 // Looks at each command until all have ended or time is up; says each change.
 absl::StatusOr<Json> Follow(Session& session, Client& client, Json commands, absl::Time deadline,
                             bool* waiting) {
@@ -71,10 +78,7 @@ absl::StatusOr<Json> Follow(Session& session, Client& client, Json commands, abs
     bool all = true;
     for (auto& command : commands) {
       if (!Ended(Text(command, "state"))) {
-        v1::DescribeRequest request;
-        request.set_kind("command");
-        request.set_name(Text(command, "id"));
-        QUELL_ASSIGN_OR_RETURN(command, client.Read("Describe", request));
+        QUELL_ASSIGN_OR_RETURN(command, Look(client, command));
       }
       const std::string line = Progress(command);
       std::string& last = said[Text(command, "id")];
@@ -89,11 +93,36 @@ absl::StatusOr<Json> Follow(Session& session, Client& client, Json commands, abs
   }
 }
 
+bool PlanEnded(const Json& plan) {
+  const std::string state = Text(plan, "state");
+  return state != "awaiting_approval" && state != "running";
+}
+
+// Says each change of a plan's commands, and its end.
+absl::StatusOr<Json> FollowPlan(Session& session, Client& client, Json plan, absl::Time deadline) {
+  std::map<std::string, std::string> said;
+  auto pause = kFirstLook;
+  while (true) {
+    QUELL_ASSIGN_OR_RETURN(plan, Look(client, plan));
+    for (const auto& command : plan.value("commands", Json::array())) {
+      const std::string line = Progress(command);
+      std::string& last = said[Text(command, "id")];
+      if (last != line) session.Say(line);
+      last = line;
+    }
+    if (PlanEnded(plan)) session.Say(Progress(plan));
+    if (PlanEnded(plan) || session.around().now() >= deadline) return plan;
+    std::this_thread::sleep_for(pause);
+    pause = std::min(2 * pause, kBetweenLooks);
+  }
+}
+
 v1::RunRequest Request(const RunOptions& options, const std::vector<std::string>& targets) {
   v1::RunRequest request;
   request.set_action(options.action);
   for (const auto& [key, value] : options.params) (*request.mutable_params())[key] = value;
   for (const auto& name : targets) request.add_hosts(name);
+  request.set_service(options.service);
   request.set_incident(options.incident);
   request.set_dry_run(options.dry_run);
   return request;
@@ -103,6 +132,14 @@ std::string Announce(const std::vector<std::string>& targets) {
   std::string line = std::to_string(targets.size()) + (targets.size() == 1 ? " target: " : " targets: ");
   for (size_t i = 0; i < targets.size() && i < 20; ++i) line += (i == 0 ? "" : ", ") + targets[i];
   return targets.size() > 20 ? line + ", …" : line;
+}
+
+// What the answer adds to the announcement.
+std::string Added(const std::string& message, const std::string& announced) {
+  if (message == announced) return "";
+  const size_t after = message.find("; ");
+  const bool repeats = after != std::string::npos && message.find(" target") < after;
+  return repeats ? message.substr(after + 2) : message;
 }
 
 std::string CommandsTable(const Json& document, const ViewOptions& options) {
@@ -156,6 +193,36 @@ int ExitOfCommands(const Json& commands, bool waiting) {
   return late ? kTimedOut : kDone;
 }
 
+int ExitOfPlan(const Json& plan) {
+  const std::string state = Text(plan, "state");
+  if (state == "done") return kDone;
+  if (state == "denied") return kWithheld;
+  if (state != "stopped") return kTimedOut;  // or it goes on still
+  const int of_commands = ExitOfCommands(plan.value("commands", Json::array()), false);
+  // A remedy that did not help has succeeded as a command; else something withheld the rest.
+  if (of_commands != kDone) return of_commands;
+  for (const auto& command : plan.value("commands", Json::array())) {
+    const Json verification = command.value("verification", Json(nullptr));
+    if (verification.is_object() && Text(verification, "state") == "not_verified") return kFailed;
+  }
+  return kWithheld;
+}
+
+namespace {
+
+int RunPlan(Session& session, Client& client, const RunOptions& options, Json plan) {
+  if (!options.no_wait) {
+    auto followed = FollowPlan(session, client, plan, session.around().now() + options.timeout);
+    if (!followed.ok()) return session.Fail(followed.status());
+    plan = *std::move(followed);
+  }
+  const Json commands = plan.value("commands", Json::array());
+  session.Print(Json{{"plan", plan}, {"commands", commands}}, CommandsTable);
+  return options.no_wait ? kDone : ExitOfPlan(plan);
+}
+
+}  // namespace
+
 int Run(Session& session, const RunOptions& options) {
   const auto client = session.controller();
   if (!client.ok()) return session.Fail(client.status());
@@ -164,7 +231,8 @@ int Run(Session& session, const RunOptions& options) {
   session.Say(Announce(*targets));
   const auto acted = (*client)->Act("Run", Request(options, *targets));
   if (!acted.ok()) return session.Fail(acted.status());
-  if (acted->message != Announce(*targets)) session.Say(acted->message);
+  if (const std::string more = Added(acted->message, Announce(*targets)); !more.empty()) session.Say(more);
+  if (acted->json.contains("plan")) return RunPlan(session, **client, options, acted->json["plan"]);
   Json commands = acted->json.value("commands", Json::array());
   bool waiting = false;
   if (!options.no_wait && !commands.empty()) {

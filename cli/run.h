@@ -29,5 +29,7 @@ int Run(Session& session, const RunOptions& options);
 
 // The exit code for commands as they ended; `waiting`: some had not.
 int ExitOfCommands(const Json& commands, bool waiting);
+// For a plan with its commands: 0 only when all of it is done.
+int ExitOfPlan(const Json& plan);
 
 }  // namespace quell::cli

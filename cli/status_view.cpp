@@ -107,6 +107,12 @@ std::string Verdict(const Json& command) {
 
 std::string WhatCommand(const Json& command) { return Text(command, "action") + " " + Text(command, "host"); }
 
+// "rollback, 2 hosts"
+std::string WhatPlan(const Json& plan) {
+  const std::string action = Text(plan, "action");
+  return action.substr(action.find('.') + 1) + ", " + Text(plan, "host");
+}
+
 struct Commands {
   std::string did;      // the newest that ran
   std::string waiting;  // the newest that waits for a person
@@ -121,6 +127,15 @@ Commands Sum(const Json& incident) {
       out.waiting_name = Text(command, "name");
     } else {
       out.did = WhatCommand(command) + ": " + Verdict(command);
+    }
+  }
+  for (const auto& plan : Member(incident, "plans")) {
+    const std::string state = Text(plan, "state");
+    if (state == "awaiting_approval") {
+      out.waiting = WhatPlan(plan);
+      out.waiting_name = Text(plan, "name");
+    } else if (state == "running") {
+      out.did = WhatPlan(plan) + ", " + Text(plan, "begun") + " begun";
     }
   }
   return out;

@@ -86,6 +86,12 @@ std::string AppCount(const Json& item, const ViewOptions&) {
   return std::to_string(item.contains("apps") ? item["apps"].size() : 0);
 }
 
+std::vector<Column> CommandColumns() {
+  return {Of("NAME", "name"),         Of("ACTION", "action"), Of("HOST", "host"),
+          Labels("PARAMS", "params"), Of("STATE", "state"),   Of("BY", "requested_by"),
+          Age("AGE", "proposed_at"),  Of("REASON", "reason"), Of("ID", "id", true)};
+}
+
 const std::map<std::string, std::vector<Column>, std::less<>>& Kinds() {
   static const auto* kinds = new std::map<std::string, std::vector<Column>, std::less<>>{
       {"incidents",
@@ -115,10 +121,8 @@ const std::map<std::string, std::vector<Column>, std::less<>>& Kinds() {
        {Of("ALERT", "alert"), Of("SEV", "severity"), Of("STATE", "state"), Age("FIRED", "fired_at"),
         Of("VALUE", "value"), Labels("LABELS", "labels"), Of("INCIDENT", "incident", true),
         Of("KEY", "key", true)}},
-      {"commands",
-       {Of("NAME", "name"), Of("ACTION", "action"), Of("HOST", "host"), Labels("PARAMS", "params"),
-        Of("STATE", "state"), Of("BY", "requested_by"), Age("AGE", "proposed_at"), Of("REASON", "reason"),
-        Of("ID", "id", true)}},
+      {"commands", CommandColumns()},
+      {"plans", CommandColumns()},
       {"holds",
        {Of("ID", "id"), Of("SCOPE", "scope"), Of("BY", "by"), Age("SINCE", "since"), Time("UNTIL", "until"),
         Of("WHY", "why")}},
@@ -256,6 +260,7 @@ std::string IncidentView(const Json& incident, const ViewOptions& options) {
   Field(out, "resolution", Text(incident, "resolution"));
   Field(out, "given up", Text(incident, "given_up"));
   out += Section("signals", Rows("signals", incident.value("signals", Json::array()), options));
+  out += Section("plans", Rows("plans", incident.value("plans", Json::array()), options));
   out += Section("commands", Rows("commands", incident.value("commands", Json::array()), options));
   Table timeline({"AT", "WHO", "WHAT", ""});
   for (const auto& entry : incident.value("timeline", Json::array()))
@@ -273,6 +278,8 @@ std::string CommandView(const Json& command, const ViewOptions& options) {
   for (const char* key : {"id", "state", "reason", "requested_by", "policy", "incident"})
     Field(out, key, Text(command, key));
   Field(out, "params", Pairs(command, "params"));
+  Field(out, "hosts", Joined(command, "hosts", ", "));
+  Field(out, "begun", Text(command, "begun"));
   for (const char* key : {"proposed_at", "issued_at", "delivered_at", "started_at", "finished_at"})
     Field(out, key, ShowTime(command.value(key, Json(nullptr)), options));
   if (command.contains("verification") && command["verification"].is_object())
@@ -282,7 +289,8 @@ std::string CommandView(const Json& command, const ViewOptions& options) {
     sessions.Add({Text(item, "pid"), Or(Text(item, "role")), Or(Text(item, "database")),
                   Or(Text(item, "application")), Or(Text(item, "state")), Text(item, "victims")});
   if (!command.value("sessions", Json::array()).empty()) out += Indented(sessions.Text());
-  return out + EvidenceTable(command, options);
+  out += EvidenceTable(command, options);
+  return out + Section("commands", Rows("commands", command.value("commands", Json::array()), options));
 }
 
 std::string EvidenceView(const Json& document, const ViewOptions& options) {

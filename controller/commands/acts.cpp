@@ -2,14 +2,14 @@
 
 #include <set>
 
+#include "controller/commands/plan.h"
+#include "controller/commands/withheld.h"
 #include "controller/incidents/acts.h"
 #include "controller/incidents/find.h"
 #include "controller/policy/bind.h"
 #include "controller/policy/command.h"
 #include "controller/policy/guards.h"
-#include "controller/policy/hold.h"
 #include "controller/policy/match.h"
-#include "controller/signals/correlation.h"
 
 namespace quell::commands {
 namespace {
@@ -23,29 +23,6 @@ using Entry = v1::CommandEntry;
 
 constexpr char kPersonPolicy[] = "person";
 
-// Why nothing is done here now, "" when it may be.
-std::string Withheld(const State& state, const std::string& policy, const v1::Host* host,
-                     const v1::Incident* incident, const v1::Action& action, Micros now) {
-  if (policy::IsOwnTarget(action)) return policy::TargetOf(action) + " is part of quell itself";
-  if (const v1::Hold* hold = policy::FindHold(state, policy, host, incident, now)) {
-    return "hold " + hold->id() + " by " + hold->by() + ": " + hold->why();
-  }
-  return policy::HostWontAct(host, policy::ActionName(action));
-}
-
-// The firing signal about this target on this host: what a person's act is verified by.
-const v1::Signal* SignalAbout(const State& state, const v1::Incident* incident, const v1::Host& host,
-                              const v1::Action& action) {
-  if (incident == nullptr) return nullptr;
-  for (const std::string& key : incident->signals()) {
-    const v1::Signal* signal = FindOrNull(state.signals, key);
-    if (signal == nullptr || signal->state() != v1::FIRING) continue;
-    if (policy::HostOf(state, *signal) == &host && signals::AppOf(*signal) == policy::TargetOf(action))
-      return signal;
-  }
-  return nullptr;
-}
-
 v1::Verify DefaultVerify() {
   v1::Verify verify;
   verify.set_cleared(true);
@@ -54,19 +31,87 @@ v1::Verify DefaultVerify() {
   return verify;
 }
 
-// A group of targets acted on all at once is told, not refused.
-std::string Warning(const State& state, const v1::RunAct& act, Micros now) {
-  const std::string group = policy::TargetOf(act.action());
+// Another act on the group of a single target is told, not refused.
+std::string Warning(const State& state, const std::string& group) {
   for (const Entry* command : policy::OfGroup(state, group)) {
     if (incidents::InFlight(*command))
       return "; beware: another command on " + group + " is under way on " + command->host();
   }
-  const size_t size = policy::GroupSize(state, group, now);
-  if (act.hosts_size() > 1 && size > 0) {
-    return "; beware: " + std::to_string(act.hosts_size()) + " of the " + std::to_string(size) +
-           " hosts of " + group + " at once";
-  }
   return "";
+}
+
+// Each host once, in the order given; or the answer that says why there are none.
+struct Targets {
+  std::vector<const v1::Host*> hosts;
+  Outcome refusal;
+};
+
+Targets FindTargets(const State& state, const v1::RunAct& act, const v1::Incident* incident, Micros now) {
+  if (act.hosts().empty()) return {{}, Refuse(3, "no host is named: an empty selection is nothing")};
+  if (act.hosts_size() > kMostTargets)
+    return {{}, Refuse(1, "more than " + std::to_string(kMostTargets) + " targets")};
+  Targets targets;
+  std::set<std::string> seen;
+  for (const std::string& host_id : act.hosts()) {
+    const v1::Host* host = FindOrNull(state.hosts, host_id);
+    if (host == nullptr) return {{}, Refuse(3, "there is no host " + host_id)};
+    if (!seen.insert(host_id).second) continue;
+    std::string why = Withheld(state, kPersonPolicy, host, incident, act.action(), now);
+    if (!why.empty()) return {{}, Refuse(5, "withheld on " + host->name() + ": " + why)};
+    targets.hosts.push_back(host);
+  }
+  return targets;
+}
+
+Outcome RunOne(const State& state, const v1::RunAct& act, const v1::Incident* incident, const v1::Host& host,
+               const v1::Signal* signal, const std::string& who, Micros now) {
+  const v1::Verify verify = DefaultVerify();
+  policy::CommandSpec spec;
+  spec.action = act.action();
+  spec.host = &host;
+  spec.incident = incident == nullptr ? "" : incident->id();
+  spec.policy = kPersonPolicy;
+  spec.requested_by = who;
+  spec.dry_run = act.dry_run();
+  spec.group = policy::GroupOf(act.action(), signal);
+  if (signal != nullptr) spec.signal = signal->key(), spec.verify = &verify;
+  v1::Payload payload;
+  *payload.mutable_command_issued()->mutable_command() = policy::MakeCommand(state, spec, 0, now);
+  Outcome out;
+  out.reply = engine::Reply{0, "1 target: " + host.name() + Warning(state, spec.group), "command",
+                            payload.command_issued().command().id()};
+  out.Add(std::move(payload));
+  return out;
+}
+
+std::string Names(const std::vector<const v1::Host*>& hosts) {
+  std::string names;
+  for (const v1::Host* host : hosts) names += (names.empty() ? "" : ", ") + host->name();
+  return names;
+}
+
+// Who asked for it has approved it: the list is what they were shown.
+Outcome RunPlan(const State& state, const v1::RunAct& act, const v1::Incident* incident,
+                const std::vector<const v1::Host*>& hosts, const std::string& who, Micros now) {
+  policy::PlanSpec spec;
+  spec.action = act.action();
+  spec.hosts = hosts;
+  spec.incident = incident == nullptr ? "" : incident->id();
+  spec.policy = kPersonPolicy;
+  spec.requested_by = who;
+  const v1::Signal* signal = SignalAbout(state, incident, *hosts.front(), act.action());
+  if (signal != nullptr) spec.signal = signal->key();
+  spec.verify = DefaultVerify();
+  spec.dry_run = act.dry_run();
+  v1::Payload payload;
+  *payload.mutable_plan_made()->mutable_plan() = policy::MakePlan(state, spec, now);
+  Outcome out;
+  out.reply = engine::Reply{0,
+                            std::to_string(hosts.size()) + " targets: " + Names(hosts) +
+                                "; one first, then waves of " + std::to_string(WaveOf(hosts.size())),
+                            "plan", payload.plan_made().plan().id()};
+  out.Add(std::move(payload));
+  return out;
 }
 
 // A command that waits for approval, or the answer to the person that says why there is none.
@@ -82,6 +127,11 @@ Waiting FindWaiting(const State& state, const v1::CommandAct& act) {
     return {nullptr, Refuse(1, incidents::CommandName(state, *command) + " does not wait for approval")};
   }
   return {command, {}};
+}
+
+const v1::Plan* PlanMeant(const State& state, const v1::CommandAct& act) {
+  if (incidents::FindCommand(state, act.command()) != nullptr) return nullptr;
+  return incidents::FindPlan(state, act.command());
 }
 
 void Acknowledge(const State& state, const Entry& command, const std::string& who, Micros now, Outcome& out) {
@@ -103,43 +153,19 @@ Outcome Run(const State& state, const v1::RunAct& act, const std::string& who, M
       return Refuse(3, "there is no open incident " + act.incident());
   }
   if (policy::ActionBody(act.action()) == nullptr) return Refuse(3, "there is no such action");
-  if (act.hosts().empty()) return Refuse(3, "no host is named: an empty selection is nothing");
-  if (act.hosts_size() > kMostTargets)
-    return Refuse(1, "more than " + std::to_string(kMostTargets) + " targets");
-  const v1::Verify verify = DefaultVerify();
-  Outcome out;
-  std::string names, ids;
-  std::set<std::string> seen;
-  for (const std::string& host_id : act.hosts()) {
-    const v1::Host* host = FindOrNull(state.hosts, host_id);
-    if (host == nullptr) return Refuse(3, "there is no host " + host_id);
-    if (!seen.insert(host_id).second) continue;
-    std::string why = Withheld(state, kPersonPolicy, host, incident, act.action(), now);
-    if (!why.empty()) return Refuse(5, "withheld on " + host->name() + ": " + why);
-    const v1::Signal* signal = SignalAbout(state, incident, *host, act.action());
-    policy::CommandSpec spec;
-    spec.action = act.action();
-    spec.host = host;
-    spec.incident = incident == nullptr ? "" : incident->id();
-    spec.policy = kPersonPolicy;
-    spec.requested_by = who;
-    spec.dry_run = act.dry_run();
-    if (signal != nullptr) spec.signal = signal->key(), spec.verify = &verify;
-    v1::Payload payload;
-    Entry* command = payload.mutable_command_issued()->mutable_command();
-    *command = policy::MakeCommand(state, spec, out.records.size(), now);
-    names += (names.empty() ? "" : ", ") + host->name();
-    ids += (ids.empty() ? "" : ",") + command->id();
-    out.Add(std::move(payload));
+  Targets targets = FindTargets(state, act, incident, now);
+  if (targets.hosts.empty()) return std::move(targets.refusal);
+  const v1::Signal* signal = SignalAbout(state, incident, *targets.hosts.front(), act.action());
+  if (const v1::Plan* plan = RunningPlan(state, policy::GroupOf(act.action(), signal))) {
+    const std::string name = incidents::PlanName(state, *plan);
+    return Refuse(5, "withheld: " + name + " of its group is under way; quell deny " + name + " stops it");
   }
-  out.reply = engine::Reply{0,
-                            std::to_string(seen.size()) + (seen.size() == 1 ? " target: " : " targets: ") +
-                                names + Warning(state, act, now),
-                            "command", ids};
-  return out;
+  if (targets.hosts.size() > 1) return RunPlan(state, act, incident, targets.hosts, who, now);
+  return RunOne(state, act, incident, *targets.hosts.front(), signal, who, now);
 }
 
 Outcome Approve(const State& state, const v1::CommandAct& act, const std::string& who, Micros now) {
+  if (const v1::Plan* plan = PlanMeant(state, act)) return ApprovePlan(state, *plan, act, who, now);
   Waiting waiting = FindWaiting(state, act);
   if (waiting.command == nullptr) return std::move(waiting.refusal);
   const Entry& command = *waiting.command;
@@ -150,6 +176,8 @@ Outcome Approve(const State& state, const v1::CommandAct& act, const std::string
   std::string why = Withheld(state, command.policy(), FindOrNull(state.hosts, command.host_id()), incident,
                              command.typed(), now);
   if (!why.empty()) return Refuse(5, "withheld on " + command.host() + ": " + why);
+  if (const v1::Plan* plan = RunningPlan(state, command.group()))
+    return Refuse(5, "withheld: " + incidents::PlanName(state, *plan) + " of its group is under way");
   Outcome out;
   Acknowledge(state, command, who, now, out);
   CommandEdit edit(command.id());
@@ -164,6 +192,7 @@ Outcome Approve(const State& state, const v1::CommandAct& act, const std::string
 }
 
 Outcome Deny(const State& state, const v1::CommandAct& act, const std::string& who, Micros now) {
+  if (const v1::Plan* plan = PlanMeant(state, act)) return DenyPlan(state, *plan, act, who, now);
   Waiting waiting = FindWaiting(state, act);
   if (waiting.command == nullptr) return std::move(waiting.refusal);
   const Entry& command = *waiting.command;

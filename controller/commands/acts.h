@@ -6,12 +6,13 @@ namespace quell::commands {
 
 inline constexpr int kMostTargets = 1000;
 
-// Each host gets a command of its own. A hold, a host that won't act, and quell's own parts withhold all of
-// it.
+// One host gets a command, more than one a plan. A hold, a host that won't act, and quell's own parts
+// withhold all of it, and so does a plan that runs in the group.
 engine::Outcome Run(const engine::State& state, const v1::RunAct& act, const std::string& who, Micros now);
-// Not by who asked for it; a hold withholds it still.
+// A command or a plan. Not by who asked for it; a hold withholds it still.
 engine::Outcome Approve(const engine::State& state, const v1::CommandAct& act, const std::string& who,
                         Micros now);
+// A plan that runs is stopped.
 engine::Outcome Deny(const engine::State& state, const v1::CommandAct& act, const std::string& who,
                      Micros now);
 

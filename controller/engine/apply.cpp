@@ -400,7 +400,7 @@ class Applier {
     kept = decision;
     kept.set_seq(header_.seq());
     kept.set_at_us(now_);
-    ReindexDecision(state_, key);
+    ReindexDecisionsOf(state_, decision.signal());
   }
 
   // What ended more than a day ago leaves the state; log and projections keep it.
@@ -412,6 +412,10 @@ class Applier {
       ReindexNotice(state_, key);
     }
     for (const std::string& id : state_.index.ended_commands.Until(last)) EraseCommand(state_, id);
+    std::erase_if(state_.plans, [&](const auto& entry) {
+      const v1::Plan& plan = entry.second;
+      return plan.incident().empty() && plan.finished_us() != 0 && plan.finished_us() <= last;
+    });
     for (const std::string& key : state_.index.counts.Until(last)) {
       state_.counts.erase(key);
       ReindexCount(state_, key);

@@ -7,6 +7,8 @@
 #include "common/base/status.h"
 #include "controller/commands/acts.h"
 #include "controller/commands/ledger.h"
+#include "controller/commands/plan.h"
+#include "controller/commands/plan_text.h"
 #include "controller/engine/outcome.h"
 #include "controller/engine/readable.h"
 #include "controller/incidents/acts.h"
@@ -16,7 +18,9 @@
 #include "controller/notify/outbox.h"
 #include "controller/notify/paging.h"
 #include "controller/policy/hold.h"
+#include "controller/policy/match.h"
 #include "controller/policy/policy.h"
+#include "controller/policy/steps.h"
 #include "controller/policy/waiting.h"
 #include "controller/signals/correlation.h"
 #include "controller/signals/fleet_signals.h"
@@ -148,14 +152,19 @@ class Cascade {
   // Each room's deadlines on what the one before it left: what was verified just now pages nobody.
   void TimePassed(const v1::Payload& input, std::string_view source) {
     using Room = Outcome (*)(const State&, Micros);
-    static constexpr Room kRooms[] = {&commands::Due,    &verify::Due,      &incidents::Due,    &policy::Due,
-                                      &policy::DueHolds, &notify::DuePages, &notify::DueNotices};
+    static constexpr Room kRooms[] = {&commands::Due,    &commands::DuePlans, &verify::Due,
+                                      &incidents::Due,   &policy::Due,        &policy::DueHolds,
+                                      &notify::DuePages, &notify::DueNotices};
     for (Room room : kRooms) {
       Outcome due = room(state_, now_);
       if (due.records.empty()) continue;
       Began(input, source);
       Add(std::move(due));
       Settle();
+    }
+    for (std::string& plan : commands::PlansToAdvance(state_, now_)) {
+      Began(input, source);
+      dirty_plans_.insert(std::move(plan));
     }
     for (std::string& signal : policy::ToReconsider(state_, now_)) {
       Began(input, source);
@@ -193,11 +202,14 @@ class Cascade {
     for (v1::Payload& payload : outcome.records) Write(std::move(payload), "engine", cause_);
   }
 
-  // Runs until nothing follows: first what records lead to, then incidents, then signals to decide on.
+  // Runs until nothing follows: first what records lead to, then plans, incidents, and signals to decide on.
   void Settle() {
     while (true) {
       while (next_ < handled_.records.size()) React(next_++);
-      if (!dirty_incidents_.empty()) {
+      if (!dirty_plans_.empty()) {
+        const std::string id = Pop(dirty_plans_);
+        Add(commands::AdvancePlan(state_, id, now_));
+      } else if (!dirty_incidents_.empty()) {
         const std::string id = Pop(dirty_incidents_);
         Add(incidents::Settle(state_, id, now_));
       } else if (!dirty_signals_.empty()) {
@@ -254,7 +266,14 @@ class Cascade {
       }
       case v1::Payload::kNoticeChanged:
         return OnNoticeChanged(payload.notice_changed());
+      case v1::Payload::kPlanMade:
+        return OnPlanState(payload.plan_made().plan().id());
+      case v1::Payload::kPlanChanged:
+        if (Names(payload.plan_changed().fields(), v1::Plan::kStateFieldNumber))
+          OnPlanState(payload.plan_changed().plan());
+        return;
       case v1::Payload::kHoldSet:
+        RunningPlans();
         return Add(commands::OnHoldSet(state_, payload.hold_set().hold(), now_));
       case v1::Payload::kHoldEnded:
         Add(signals::OnHoldEnded(state_, payload.hold_ended().id(), now_));
@@ -276,6 +295,7 @@ class Cascade {
     Add(signals::OnHostEdge(state_, edge, now_));
     const std::string& id = edge.host().id();
     if (edge.kind() == v1::HostEdge::HOST_CONNECTED) Add(commands::OnHostConnected(state_, id, now_));
+    RunningPlans();
     const auto& about = state_.index.signals_of_host.Of(id);
     dirty_signals_.insert(about.begin(), about.end());
     const v1::Host* host = FindOrNull(state_.hosts, id);
@@ -291,6 +311,7 @@ class Cascade {
     if (signal->state() == v1::FIRING) dirty_signals_.insert(key);
     if (signal->state() == v1::CLEARED) {
       Add(commands::OnSignalCleared(state_, *signal, now_));
+      Add(commands::PlansOnCleared(state_, *signal, now_));
       std::set<std::string> groups = {signals::AppOf(*signal)};
       for (const std::string& id : state_.index.commands_of_signal.Of(key))
         groups.insert(state_.commands.at(id).group());
@@ -312,12 +333,10 @@ class Cascade {
   }
 
   void OnWatch(const v1::WatchEdge& edge) {
-    const v1::Watch* watch = FindOrNull(state_.watches, edge.watch());
-    const std::string signal = watch == nullptr ? "" : watch->signal_key();
     Add(verify::OnWatchEdge(state_, edge, now_));
-    Outcome confirmed = policy::OnWatchEdge(state_, edge);
-    if (!confirmed.records.empty() && edge.value() == v1::WatchEdge::FALSE) dirty_signals_.insert(signal);
-    Add(std::move(confirmed));
+    Outcome answered = policy::OnWatchEdge(state_, edge, now_);
+    if (!answered.records.empty()) dirty_signals_.insert(policy::ToLookAt(edge));
+    Add(std::move(answered));
   }
 
   void OnOpened(const v1::Incident& opened) {
@@ -328,7 +347,34 @@ class Cascade {
   void OnIncident(const v1::IncidentChanged& change) {
     Add(notify::OnIncidentChanged(state_, change, now_));
     for (const std::string& key : change.add_signals()) dirty_signals_.insert(key);
-    if (Names(change.fields(), v1::Incident::kStatusFieldNumber)) dirty_incidents_.insert(change.incident());
+    if (Names(change.fields(), v1::Incident::kTakenByFieldNumber))
+      Add(commands::PlansOnTaken(state_, change.incident(), now_));
+    if (!Names(change.fields(), v1::Incident::kStatusFieldNumber)) return;
+    dirty_incidents_.insert(change.incident());
+    RunningPlans();
+  }
+
+  void RunningPlans() {
+    for (const auto& [id, plan] : state_.plans) {
+      if (plan.state() == v1::PLAN_RUNNING) dirty_plans_.insert(id);
+    }
+  }
+
+  void OnPlanState(const std::string& id) {
+    const v1::Plan* plan = FindOrNull(state_.plans, id);
+    if (plan == nullptr) return;
+    Add(commands::TellPlan(state_, *plan));
+    Add(notify::OnPlan(state_, *plan, now_));
+    Add(commands::OnPlanEnded(state_, *plan, now_));
+    if (plan->state() == v1::PLAN_RUNNING) dirty_plans_.insert(id);
+    if (!incidents::IsOpen(*plan)) {
+      RunningPlans();
+      MayGoOn(policy::GroupOf(state_, *plan), false);
+    }
+    const v1::Incident* incident = FindOrNull(state_.incidents, plan->incident());
+    if (incident == nullptr) return;
+    dirty_incidents_.insert(incident->id());
+    for (const std::string& key : incident->signals()) dirty_signals_.insert(key);
   }
 
   void OnCommandState(const std::string& id) {
@@ -358,6 +404,7 @@ class Cascade {
     if (command == nullptr || incidents::InFlight(*command)) return;
     dirty_incidents_.insert(command->incident());
     dirty_signals_.insert(command->signal());
+    RunningPlans();
     MayGoOn(command->group(), false);
   }
 
@@ -449,7 +496,7 @@ class Cascade {
   uint64_t cause_ = 0;
   size_t next_ = 0;  // of handled_.records: the first that nobody has reacted to
   bool starting_ = false;
-  std::set<std::string> dirty_incidents_, dirty_signals_;
+  std::set<std::string> dirty_plans_, dirty_incidents_, dirty_signals_;
   Handled handled_;
 };
 
@@ -474,9 +521,9 @@ std::vector<Intent> Engine::Outstanding(Micros now) const {
 
 Micros Engine::NextDeadline() const {
   Micros next = 0;
-  for (Micros room : {commands::NextDue(state_), verify::NextDue(state_), incidents::NextDue(state_),
-                      policy::NextDue(state_), policy::NextHoldEnd(state_), notify::NextPage(state_),
-                      notify::NextNotice(state_)}) {
+  for (Micros room : {commands::NextDue(state_), commands::NextPlan(state_), verify::NextDue(state_),
+                      incidents::NextDue(state_), policy::NextDue(state_), policy::NextHoldEnd(state_),
+                      notify::NextPage(state_), notify::NextNotice(state_)}) {
     next = Earlier(next, room);
   }
   return next;

@@ -84,6 +84,26 @@ class CommandEdit {
   v1::Payload payload_;
 };
 
+// Builds one PlanChanged in the same way.
+class PlanEdit {
+ public:
+  explicit PlanEdit(const std::string& id) { changed().set_plan(id); }
+  v1::Plan& With(int field) {
+    changed().add_fields(static_cast<uint32_t>(field));
+    return *changed().mutable_set();
+  }
+  PlanEdit& State(v1::PlanState state, std::string reason = "") {
+    With(v1::Plan::kStateFieldNumber).set_state(state);
+    if (!reason.empty()) With(v1::Plan::kReasonFieldNumber).set_reason(std::move(reason));
+    return *this;
+  }
+  v1::PlanChanged& changed() { return *payload_.mutable_plan_changed(); }
+  v1::Payload Take() { return std::move(payload_); }
+
+ private:
+  v1::Payload payload_;
+};
+
 class NoticeEdit {
  public:
   explicit NoticeEdit(const std::string& key) { changed().set_key(key); }

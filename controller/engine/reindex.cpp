@@ -11,21 +11,13 @@
 #include "controller/notify/paging.h"
 #include "controller/policy/match.h"
 #include "controller/policy/policy.h"
+#include "controller/policy/steps.h"
 #include "controller/policy/waiting.h"
 #include "controller/signals/correlation.h"
 #include "controller/verify/verify.h"
 
 namespace quell::engine {
 namespace {
-
-// Decisions about a signal wait, or don't, by where the signal and its incident stand.
-void ReindexDecisionsOf(State& state, const std::string& signal) {
-  const std::string prefix = signal + "|";
-  for (auto it = state.decisions.lower_bound(prefix); it != state.decisions.end(); ++it) {
-    if (it->first.compare(0, prefix.size(), prefix) != 0) break;
-    ReindexDecision(state, it->first);
-  }
-}
 
 // A notice that is over leaves the state with its incident.
 void ReindexNoticesOf(State& state, const std::string& incident) {
@@ -90,9 +82,10 @@ void ReindexNotice(State& state, const std::string& key) {
 void ReindexWatch(State& state, const std::string& id) {
   const v1::Watch* watch = FindOrNull(state.watches, id);
   const bool confirms = watch != nullptr && policy::IsConfirm(id);
+  const bool asks = confirms || (watch != nullptr && policy::IsOnlyIf(id));
   v1::Signal about;
   if (confirms) *about.mutable_labels() = watch->labels();
-  state.index.confirms.Set(id, confirms ? watch->until_us() : 0);
+  state.index.questions.Set(id, asks ? watch->until_us() : 0);
   state.index.confirms_of_group.Put(id, signals::AppOf(about));
 }
 
@@ -102,6 +95,14 @@ void ReindexDecision(State& state, const std::string& key) {
   const policy::Waiting waits = decision == nullptr ? policy::Waiting() : policy::WaitsFor(state, *decision);
   state.index.waiting_for_turn.Put(key, waits.turn);
   state.index.waiting_for_fleet.Put(key, waits.fleet);
+}
+
+void ReindexDecisionsOf(State& state, const std::string& signal) {
+  const std::string prefix = signal + "|";
+  for (auto it = state.decisions.lower_bound(prefix); it != state.decisions.end(); ++it) {
+    if (it->first.compare(0, prefix.size(), prefix) != 0) break;
+    ReindexDecision(state, it->first);
+  }
 }
 
 void ReindexSignal(State& state, const std::string& key) {

@@ -52,12 +52,29 @@ const v1::Incident* Last(const engine::State& state) {
   return found;
 }
 
-const v1::CommandEntry* ByCommandNumber(const engine::State& state, const std::string& incident,
-                                        uint64_t number) {
-  for (const auto& [id, command] : state.commands) {
-    if (command.number() == number && command.incident() == incident) return &command;
+template <typename Map>
+const typename Map::mapped_type* ByNumberIn(const Map& map, const std::string& incident, uint64_t number) {
+  for (const auto& [id, entry] : map) {
+    if (entry.number() == number && entry.incident() == incident) return &entry;
   }
   return nullptr;
+}
+
+template <typename Map>
+const typename Map::mapped_type* FindNumbered(const engine::State& state, const Map& map,
+                                              std::string_view text) {
+  if (text.size() > 2 && text.substr(0, 2) == "C-") return ByNumberIn(map, "", Number(text.substr(2)));
+  if (size_t dot = text.find('.'); dot != std::string_view::npos) {
+    const v1::Incident* incident = FindIncident(state, text.substr(0, dot));
+    return incident == nullptr ? nullptr : ByNumberIn(map, incident->id(), Number(text.substr(dot + 1)));
+  }
+  return text.size() < kLeastPrefix ? nullptr : UniquePrefix(map, text);
+}
+
+std::string NameOf(const engine::State& state, const std::string& incident, uint64_t number) {
+  auto it = state.incidents.find(incident);
+  if (it == state.incidents.end()) return "C-" + std::to_string(number);
+  return std::to_string(it->second.number()) + "." + std::to_string(number);
 }
 
 }  // namespace
@@ -74,21 +91,19 @@ const v1::Incident* FindIncident(const engine::State& state, std::string_view te
 }
 
 const v1::CommandEntry* FindCommand(const engine::State& state, std::string_view text) {
-  if (text.size() > 2 && text.substr(0, 2) == "C-") {
-    return ByCommandNumber(state, "", Number(text.substr(2)));
-  }
-  if (size_t dot = text.find('.'); dot != std::string_view::npos) {
-    const v1::Incident* incident = FindIncident(state, text.substr(0, dot));
-    return incident == nullptr ? nullptr
-                               : ByCommandNumber(state, incident->id(), Number(text.substr(dot + 1)));
-  }
-  return text.size() < kLeastPrefix ? nullptr : UniquePrefix(state.commands, text);
+  return FindNumbered(state, state.commands, text);
+}
+
+const v1::Plan* FindPlan(const engine::State& state, std::string_view text) {
+  return FindNumbered(state, state.plans, text);
 }
 
 std::string CommandName(const engine::State& state, const v1::CommandEntry& command) {
-  auto it = state.incidents.find(command.incident());
-  if (it == state.incidents.end()) return "C-" + std::to_string(command.number());
-  return std::to_string(it->second.number()) + "." + std::to_string(command.number());
+  return NameOf(state, command.incident(), command.number());
+}
+
+std::string PlanName(const engine::State& state, const v1::Plan& plan) {
+  return NameOf(state, plan.incident(), plan.number());
 }
 
 bool InFlight(const v1::CommandEntry& command) {
@@ -104,6 +119,10 @@ bool InFlight(const v1::CommandEntry& command) {
     default:
       return false;
   }
+}
+
+bool IsOpen(const v1::Plan& plan) {
+  return plan.state() == v1::PLAN_AWAITING_APPROVAL || plan.state() == v1::PLAN_RUNNING;
 }
 
 }  // namespace quell::incidents

@@ -14,6 +14,10 @@ bool SomethingUnderWay(const State& state, const v1::Incident& incident) {
     const v1::CommandEntry* command = engine::FindOrNull(state.commands, id);
     if (command != nullptr && InFlight(*command)) return true;
   }
+  for (const std::string& id : incident.plans()) {
+    const v1::Plan* plan = engine::FindOrNull(state.plans, id);
+    if (plan != nullptr && IsOpen(*plan)) return true;
+  }
   return false;
 }
 

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <set>
 
+#include "controller/commands/plan.h"
+#include "controller/commands/plan_text.h"
 #include "controller/incidents/correlate.h"
 #include "controller/incidents/find.h"
 #include "controller/notify/text.h"
@@ -303,6 +305,30 @@ void AcknowledgementMissed(const State& state, const Incident& incident, Micros 
   out.Add(edit.Take());
 }
 
+// Nobody decided. The next in line hears of it at once, or the same again, as the policy has it.
+void ApprovalExpired(const State& state, const Incident& incident, const std::string& policy, Micros now,
+                     Outcome& out) {
+  const v1::Policy* known = policy::FindPolicy(state.config, policy);
+  const uint32_t next = known != nullptr && known->approval_then() == "page" ? 0 : 1;
+  Page(state, incident, incident.escalation_step() + next, "escalated-" + std::to_string(incident.pages()),
+       now, out);
+}
+
+void AskedFor(const State& state, const Incident& incident, uint64_t number, Micros now, Outcome& out) {
+  const std::string transition = "approval-" + std::to_string(number);
+  Page(state, incident, incident.escalation_step(), transition, now, out);
+  Copies(state, incident, transition, now, out);
+}
+
+void GiveUp(const Incident& incident, const std::string& why, const std::string& entry, Outcome& out) {
+  if (incident.given_up()) return;
+  IncidentEdit edit(incident.id());
+  edit.With(Incident::kGivenUpFieldNumber).set_given_up(true);
+  edit.With(Incident::kGivenUpWhyFieldNumber).set_given_up_why(why);
+  edit.Entry("quell", "given_up", entry);
+  out.Add(edit.Take());
+}
+
 }  // namespace
 
 Mode ModeOf(const State& state, const Incident& incident) {
@@ -374,20 +400,27 @@ Outcome OnCommand(const State& state, const v1::CommandEntry& command, Micros no
   const Incident* incident = FindOrNull(state.incidents, command.incident());
   if (incident == nullptr || !incidents::IsOpen(*incident)) return out;
   if (command.state() == v1::AWAITING_APPROVAL) {
-    Page(state, *incident, incident->escalation_step(), "approval-" + std::to_string(command.number()), now,
-         out);
-    Copies(state, *incident, "approval-" + std::to_string(command.number()), now, out);
+    AskedFor(state, *incident, command.number(), now, out);
   } else if (command.state() == v1::EXPIRED && command.issued_us() == 0) {
-    // Nobody decided: the next in line hears of it at once.
-    Page(state, *incident, incident->escalation_step() + 1, "escalated-" + std::to_string(incident->pages()),
-         now, out);
-  } else if (command.state() == v1::COMMAND_UNKNOWN && !incident->given_up()) {
-    IncidentEdit edit(incident->id());
-    edit.With(Incident::kGivenUpFieldNumber).set_given_up(true);
-    edit.With(Incident::kGivenUpWhyFieldNumber)
-        .set_given_up_why("nobody can say how " + command.target() + " on " + command.host() + " ended");
-    edit.Entry("quell", "given_up", "the outcome is unknown; it is not repeated");
-    out.Add(edit.Take());
+    ApprovalExpired(state, *incident, command.policy(), now, out);
+  } else if (command.state() == v1::COMMAND_UNKNOWN) {
+    GiveUp(*incident, "nobody can say how " + command.target() + " on " + command.host() + " ended",
+           "the outcome is unknown; it is not repeated", out);
+  }
+  return out;
+}
+
+Outcome OnPlan(const State& state, const v1::Plan& plan, Micros now) {
+  Outcome out;
+  const Incident* incident = FindOrNull(state.incidents, plan.incident());
+  if (incident == nullptr || !incidents::IsOpen(*incident)) return out;
+  if (plan.state() == v1::PLAN_AWAITING_APPROVAL) {
+    AskedFor(state, *incident, plan.number(), now, out);
+  } else if (plan.state() == v1::PLAN_EXPIRED) {
+    ApprovalExpired(state, *incident, plan.policy(), now, out);
+  } else if (plan.state() == v1::PLAN_STOPPED && commands::Failed(state, plan)) {
+    GiveUp(*incident, commands::What(plan) + " was stopped: " + plan.reason(),
+           "a plan was stopped; a person goes on", out);
   }
   return out;
 }

@@ -14,6 +14,8 @@ engine::Outcome OnIncidentChanged(const engine::State& state, const v1::Incident
 engine::Outcome OnDecision(const engine::State& state, const v1::Decision& decision, Micros now);
 // A command's end may schedule a page: an approval that expired walks on.
 engine::Outcome OnCommand(const engine::State& state, const v1::CommandEntry& command, Micros now);
+// A plan asks, was not answered, or failed.
+engine::Outcome OnPlan(const engine::State& state, const v1::Plan& plan, Micros now);
 engine::Outcome NotifyTest(const engine::State& state, const v1::NotifyTest& act, const std::string& who,
                            Micros now);
 engine::Outcome DuePages(const engine::State& state, Micros now);

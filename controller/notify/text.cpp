@@ -3,6 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "common/text/encode.h"
+#include "controller/commands/plan_text.h"
 #include "controller/incidents/find.h"
 #include "controller/signals/correlation.h"
 
@@ -43,6 +44,18 @@ void Approvals(const engine::State& state, const v1::Incident& incident, std::st
     if (it == state.commands.end() || it->second.state() != v1::AWAITING_APPROVAL) continue;
     const std::string name = incidents::CommandName(state, it->second);
     absl::StrAppend(&text, "waits for you: ", it->second.target(), " on ", it->second.host(), " until ",
+                    FormatClock(it->second.approval_expires_us()), " UTC: quell approve ", name,
+                    " | quell deny ", name, "\n");
+  }
+}
+
+void Plans(const engine::State& state, const v1::Incident& incident, std::string& text) {
+  for (const std::string& id : incident.plans()) {
+    auto it = state.plans.find(id);
+    if (it == state.plans.end() || it->second.state() != v1::PLAN_AWAITING_APPROVAL) continue;
+    const std::string name = incidents::PlanName(state, it->second);
+    absl::StrAppend(&text, "waits for you: ", commands::What(it->second), " (",
+                    commands::HostNames(it->second), "), one first, until ",
                     FormatClock(it->second.approval_expires_us()), " UTC: quell approve ", name,
                     " | quell deny ", name, "\n");
   }
@@ -91,6 +104,7 @@ Text Render(const engine::State& state, const v1::Incident& incident, const std:
     Line(out.text, "resolution", incident.resolution());
   } else {
     Approvals(state, incident, out.text);
+    Plans(state, incident, out.text);
     absl::StrAppend(&out.text, "next: quell ack ", incident.number(), " | quell explain ", incident.number(),
                     "\n");
   }

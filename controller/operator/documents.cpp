@@ -9,6 +9,7 @@
 #include "common/base/ids.h"
 #include "common/base/status.h"
 #include "controller/operator/evidence.h"
+#include "controller/operator/plans.h"
 #include "controller/operator/references.h"
 
 namespace quell::operators {
@@ -120,6 +121,7 @@ absl::StatusOr<Json> OpenIncidents(OperatorBackend& backend, bool* more) {
   for (const auto& incident : open) {
     Json json = IncidentJson(incident, false);
     QUELL_ASSIGN_OR_RETURN(json["commands"], CommandsOf(backend, incident));
+    QUELL_ASSIGN_OR_RETURN(json["plans"], PlansOf(backend, incident));
     json["last_page"] = LastPage(backend, incident.id());
     incidents.push_back(std::move(json));
   }
@@ -148,12 +150,18 @@ absl::StatusOr<Json> CommandRow(OperatorBackend& backend, const engine::Projecti
   return FullCommand(backend, command);
 }
 
+absl::StatusOr<Json> PlanRow(OperatorBackend& backend, const engine::ProjectionRow& row) {
+  QUELL_ASSIGN_OR_RETURN(const v1::Plan plan, ParsePlan(row));
+  return PlanJson(plan, IncidentNumber(backend, plan.incident()));
+}
+
 const std::vector<RowKind>& RowKinds() {
   static const auto* kinds = new std::vector<RowKind>{
       {"incidents", "incident", IncidentRow},
       {"hosts", "host", Plain<v1::Host, HostJson>},
       {"signals", "signal", Plain<v1::Signal, SignalJson>},
       {"commands", "command", CommandRow},
+      {"plans", "plan", PlanRow},
       {"holds", "hold", Plain<v1::Hold, HoldJson>},
       {"notices", "notice", Plain<v1::Notice, NoticeJson>},
       {"decisions", "decision", Plain<v1::Decision, DecisionJson>},
@@ -271,6 +279,15 @@ absl::StatusOr<Listed> ListConfigured(Json items, const v1::GetRequest& request)
   return listed;
 }
 
+// Plans are numbered together with commands.
+absl::StatusOr<Json> CommandOrPlan(OperatorBackend& backend, std::string_view name) {
+  const auto command = ResolveCommand(backend, name);
+  if (command.ok()) return FullCommand(backend, *command);
+  const auto plan = ResolvePlan(backend, name);
+  if (plan.ok()) return FullPlan(backend, *plan);
+  return command.status();
+}
+
 // One by its name: an incident or command by reference, else by id, a host by its name.
 absl::StatusOr<Listed> ListOne(OperatorBackend& backend, const RowKind& kind, const std::string& name) {
   Listed listed;
@@ -279,9 +296,9 @@ absl::StatusOr<Listed> ListOne(OperatorBackend& backend, const RowKind& kind, co
     listed.json = Json{{"items", Json::array({IncidentJson(incident, false)})}};
     return listed;
   }
-  if (kind.kind == "command") {
-    QUELL_ASSIGN_OR_RETURN(const v1::CommandEntry command, ResolveCommand(backend, name));
-    listed.json = Json{{"items", Json::array({FullCommand(backend, command)})}};
+  if (kind.kind == "command" || kind.kind == "plan") {
+    QUELL_ASSIGN_OR_RETURN(const Json json, CommandOrPlan(backend, name));
+    listed.json = Json{{"items", Json::array({json})}};
     return listed;
   }
   QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List(kind.kind, Everything(), kMostRows, ""));
@@ -301,13 +318,16 @@ absl::StatusOr<Listed> ListRows(OperatorBackend& backend, const RowKind& kind,
   RowFilter filter;
   // Hosts, decisions and notices are all shown: none of them ends as an incident does.
   filter.all = request.all() || kind.kind == "host" || kind.kind == "decision" || kind.kind == "notice" ||
-               kind.kind == "event" || kind.kind == "command";
+               kind.kind == "event" || kind.kind == "command" || kind.kind == "plan";
   if (request.since_us() > 0) filter.since = backend.Now() - request.since_us();
   const size_t limit = request.limit() == 0 ? kDefaultLimit : request.limit();
   QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List(kind.kind, filter, limit, request.cursor()));
   Listed listed;
   listed.next_cursor = page.next_cursor;
   Json items = Json::array();
+  if (kind.kind == "command" && request.cursor().empty()) {
+    QUELL_ASSIGN_OR_RETURN(items, OpenPlans(backend));
+  }
   for (const auto& row : page.rows) {
     QUELL_ASSIGN_OR_RETURN(Json item, kind.make(backend, row));
     if (LabelsMatch(item, request.labels())) items.push_back(std::move(item));
@@ -359,6 +379,7 @@ Json FullCommand(OperatorBackend& backend, const v1::CommandEntry& command) {
 absl::StatusOr<Json> FullIncident(OperatorBackend& backend, const v1::Incident& incident, bool timeline) {
   Json json = IncidentJson(incident, timeline);
   QUELL_ASSIGN_OR_RETURN(json["commands"], CommandsOf(backend, incident));
+  QUELL_ASSIGN_OR_RETURN(json["plans"], PlansOf(backend, incident));
   Json signals = Json::array();
   for (const auto& key : incident.signals()) {
     if (signals.size() >= kMostSignalsShown) break;
@@ -405,11 +426,12 @@ absl::StatusOr<Json> DescribeDocument(OperatorBackend& backend, const v1::Descri
     if (evidence) json["evidence"] = EvidenceListed(backend, incident.id());
     return json;
   }
-  if (request.kind() == "command") {
-    QUELL_ASSIGN_OR_RETURN(const v1::CommandEntry command, ResolveCommand(backend, request.name()));
-    Json json = FullCommand(backend, command);
+  if (request.kind() == "command" || request.kind() == "plan") {
+    const auto command = ResolveCommand(backend, request.name());
+    if (!command.ok()) return CommandOrPlan(backend, request.name());
+    Json json = FullCommand(backend, *command);
     if (evidence) {
-      QUELL_ASSIGN_OR_RETURN(json["evidence"], EvidenceItems(backend, command));
+      QUELL_ASSIGN_OR_RETURN(json["evidence"], EvidenceItems(backend, *command));
     }
     return json;
   }
@@ -420,7 +442,7 @@ absl::StatusOr<Json> DescribeDocument(OperatorBackend& backend, const v1::Descri
   if (plural == plurals.end())
     return absl::InvalidArgumentError(
         absl::StrCat("there is no \"", request.kind(),
-                     "\" to describe; there are: incident, command, host, app, policy, "
+                     "\" to describe; there are: incident, command, plan, host, app, policy, "
                      "rule, signal, action"));
   if (request.name().empty()) return absl::InvalidArgumentError(absl::StrCat("name the ", request.kind()));
   return OneOf(backend, plural->second, request.name());
@@ -428,11 +450,15 @@ absl::StatusOr<Json> DescribeDocument(OperatorBackend& backend, const v1::Descri
 
 absl::StatusOr<Json> ExplainDocument(OperatorBackend& backend, std::string_view name) {
   if (LooksLikeCommand(name)) {
-    QUELL_ASSIGN_OR_RETURN(const v1::CommandEntry command, ResolveCommand(backend, name));
-    Json out = {{"command", FullCommand(backend, command)}};
+    QUELL_ASSIGN_OR_RETURN(const Json command, CommandOrPlan(backend, name));
+    const std::string id = command["id"],
+                      plan = command.value("plan", Json(nullptr)).is_string() ? command["plan"] : "";
+    const std::string incident = command["incident"].is_string() ? command["incident"] : "";
+    Json out = {{"command", command}};
     QUELL_ASSIGN_OR_RETURN(out["decisions"],
-                           Decisions(backend, Everything(command.incident()),
-                                     [&](const v1::Decision& d) { return d.command() == command.id(); }));
+                           Decisions(backend, Everything(incident), [&](const v1::Decision& d) {
+                             return d.command() == id || (!plan.empty() && d.command() == plan);
+                           }));
     return out;
   }
   if (name.find('/') != std::string_view::npos) {

@@ -149,9 +149,18 @@ Json SessionsJson(const v1::CommandEntry& command) {
   return out;
 }
 
+Json OnlyIfJson(const v1::PolicyStep& step) {
+  Json out = Json::object();
+  if (step.only_if_changed_within_us() != 0)
+    out["changed_within_seconds"] = SecondsJson(step.only_if_changed_within_us());
+  if (!step.only_if_expr().empty()) out["expr"] = step.only_if_expr();
+  return out.empty() ? Json(nullptr) : out;
+}
+
 Json StepJson(const v1::PolicyStep& step) {
   return Json{{"action", step.action()},
               {"with", MapJson(step.with())},
+              {"only_if", OnlyIfJson(step)},
               {"verify", Json{{"condition", step.verify().expr().empty() ? "cleared" : step.verify().expr()},
                               {"within_seconds", SecondsJson(step.verify().within_us())},
                               {"hold_seconds", SecondsJson(step.verify().hold_us())}}}};
@@ -237,6 +246,7 @@ Json IncidentJson(const v1::Incident& incident, bool timeline) {
               {"probable_cause", TextOrNull(incident.probable_cause())},
               {"changes", Json::array()},
               {"commands", Objects(incident.commands(), "id")},
+              {"plans", Objects(incident.plans(), "id")},
               {"temporary", Json::array()},
               {"checklist", Json::array()},
               {"updates", Json::array()},
@@ -265,6 +275,8 @@ Json CommandJson(const v1::CommandEntry& command, uint64_t incident_number) {
           {"params", ParamsJson(command.typed())},
           {"incident", TextOrNull(command.incident())},
           {"policy", TextOrNull(command.policy())},
+          {"step", command.step()},
+          {"plan", TextOrNull(command.plan())},
           {"requested_by", command.requested_by()},
           {"approvals", approvals},
           {"state", StateName(command.state())},
@@ -285,6 +297,35 @@ Json CommandJson(const v1::CommandEntry& command, uint64_t incident_number) {
           {"refusal", command.refusal() == v1::REFUSAL_UNSPECIFIED
                           ? Json(nullptr)
                           : Json(Lower(v1::RefusalKind_Name(command.refusal()), "REFUSAL_"))}};
+}
+
+Json PlanJson(const v1::Plan& plan, uint64_t incident_number) {
+  v1::CommandEntry named;
+  named.set_incident(plan.incident());
+  named.set_number(plan.number());
+  Json approvals = Json::array();
+  if (!plan.approved_by().empty()) approvals.push_back(Json{{"person", plan.approved_by()}});
+  return {{"id", plan.id()},
+          {"name", CommandName(named, incident_number)},
+          {"number", plan.number()},
+          {"action", policy::ActionName(plan.action())},
+          {"host", std::to_string(plan.hosts_size()) + " hosts"},
+          {"hosts", List(plan.hosts())},
+          {"user", policy::UserOf(plan.action())},
+          {"params", ParamsJson(plan.action())},
+          {"incident", TextOrNull(plan.incident())},
+          {"policy", TextOrNull(plan.policy())},
+          {"step", plan.step()},
+          {"requested_by", plan.requested_by()},
+          {"approvals", approvals},
+          {"state", Lower(v1::PlanState_Name(plan.state()), "PLAN_")},
+          {"reason", plan.reason()},
+          {"begun", plan.begun()},
+          {"wave", plan.wave()},
+          {"proposed_at", TimeJson(plan.proposed_us())},
+          {"finished_at", TimeJson(plan.finished_us())},
+          {"approval_expires_at", TimeJson(plan.approval_expires_us())},
+          {"dry_run", plan.dry_run()}};
 }
 
 Json SignalJson(const v1::Signal& signal) {
@@ -405,6 +446,9 @@ Json PolicyJson(const v1::Policy& policy) {
                          {"group_max_share", guard.group_max_share()},
                          {"stop_above_unhealthy", guard.stop_above_unhealthy()},
                          {"fresh_seconds", SecondsJson(guard.fresh_us())}}},
+          {"approval", Json{{"expires_seconds", SecondsJson(policy.approval_expires_us())},
+                            {"then", policy.approval_then().empty() ? "page_next" : policy.approval_then()}}},
+          {"otherwise", policy.otherwise().empty() ? "page" : policy.otherwise()},
           {"file", policy.source_file()}};
 }
 

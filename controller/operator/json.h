@@ -26,6 +26,8 @@ std::string CommandName(const v1::CommandEntry& command, uint64_t incident_numbe
 // Lists hold no timelines; `commands` and `signals` hold objects with at least `id` and `key`.
 Json IncidentJson(const v1::Incident& incident, bool timeline);
 Json CommandJson(const v1::CommandEntry& command, uint64_t incident_number);
+// With a command's keys, as far as a plan has them; `host` counts its hosts.
+Json PlanJson(const v1::Plan& plan, uint64_t incident_number);
 Json SignalJson(const v1::Signal& signal);
 Json HostJson(const v1::Host& host);
 Json HoldJson(const v1::Hold& hold);

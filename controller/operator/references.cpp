@@ -77,12 +77,30 @@ absl::Status NoSuch(std::string_view kind, std::string_view text, const absl::St
   return absl::NotFoundError(absl::StrCat("there is no ", View(kind), " ", View(text)));
 }
 
-absl::StatusOr<v1::CommandEntry> CommandByNumber(OperatorBackend& backend, std::string_view text,
-                                                 const std::string& incident, uint64_t number) {
+absl::StatusOr<engine::ProjectionRow> ByNumber(OperatorBackend& backend, std::string_view kind,
+                                               std::string_view text, const std::string& incident,
+                                               uint64_t number) {
   if (number == 0) return absl::NotFoundError(absl::StrCat("there is no command ", View(text)));
-  auto row = backend.FindNumber("command", incident, number);
+  auto row = backend.FindNumber(kind, incident, number);
   if (!row.ok()) return NoSuch("command", text, row.status());
-  return ParseCommand(*row);
+  return row;
+}
+
+// A command's row, or a plan's, as it is named.
+absl::StatusOr<engine::ProjectionRow> Numbered(OperatorBackend& backend, std::string_view kind,
+                                               std::string_view text) {
+  if (text.empty()) return absl::InvalidArgumentError("name a command, as in 417.2 or C-58");
+  if (text.size() > kLongestReference)
+    return absl::InvalidArgumentError("that is too long for a command's name");
+  if (text.substr(0, 2) == "C-") return ByNumber(backend, kind, text, "", NumberIn(text.substr(2)));
+  if (const size_t dot = text.rfind('.'); dot != std::string_view::npos) {
+    QUELL_ASSIGN_OR_RETURN(const v1::Incident incident, ResolveIncident(backend, text.substr(0, dot)));
+    return ByNumber(backend, kind, text, incident.id(), NumberIn(text.substr(dot + 1)));
+  }
+  if (text.size() < kLeastPrefix || !IsHex(text))
+    return absl::NotFoundError(
+        absl::StrCat("there is no command ", View(text), "; commands are named 417.2 or C-58"));
+  return ByPrefix(backend, kind, text);
 }
 
 }  // namespace
@@ -93,6 +111,8 @@ absl::StatusOr<v1::Incident> ParseIncident(const engine::ProjectionRow& row) {
 absl::StatusOr<v1::CommandEntry> ParseCommand(const engine::ProjectionRow& row) {
   return Parse<v1::CommandEntry>(row);
 }
+
+absl::StatusOr<v1::Plan> ParsePlan(const engine::ProjectionRow& row) { return Parse<v1::Plan>(row); }
 
 bool LooksLikeCommand(std::string_view text) {
   if (text.substr(0, 2) == "C-") return true;
@@ -117,19 +137,13 @@ absl::StatusOr<v1::Incident> ResolveIncident(OperatorBackend& backend, std::stri
 }
 
 absl::StatusOr<v1::CommandEntry> ResolveCommand(OperatorBackend& backend, std::string_view text) {
-  if (text.empty()) return absl::InvalidArgumentError("name a command, as in 417.2 or C-58");
-  if (text.size() > kLongestReference)
-    return absl::InvalidArgumentError("that is too long for a command's name");
-  if (text.substr(0, 2) == "C-") return CommandByNumber(backend, text, "", NumberIn(text.substr(2)));
-  if (const size_t dot = text.rfind('.'); dot != std::string_view::npos) {
-    QUELL_ASSIGN_OR_RETURN(const v1::Incident incident, ResolveIncident(backend, text.substr(0, dot)));
-    return CommandByNumber(backend, text, incident.id(), NumberIn(text.substr(dot + 1)));
-  }
-  if (text.size() < kLeastPrefix || !IsHex(text))
-    return absl::NotFoundError(
-        absl::StrCat("there is no command ", View(text), "; commands are named 417.2 or C-58"));
-  QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, ByPrefix(backend, "command", text));
+  QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, Numbered(backend, "command", text));
   return ParseCommand(row);
+}
+
+absl::StatusOr<v1::Plan> ResolvePlan(OperatorBackend& backend, std::string_view text) {
+  QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, Numbered(backend, "plan", text));
+  return ParsePlan(row);
 }
 
 }  // namespace quell::operators

@@ -11,10 +11,13 @@ namespace quell::operators {
 
 absl::StatusOr<v1::Incident> ResolveIncident(OperatorBackend& backend, std::string_view text);
 absl::StatusOr<v1::CommandEntry> ResolveCommand(OperatorBackend& backend, std::string_view text);
+// Plans are numbered together with commands, and named in the same way.
+absl::StatusOr<v1::Plan> ResolvePlan(OperatorBackend& backend, std::string_view text);
 // True for `417.2`, `#417.2`, `last.2`, `C-58` and 32 hex digits: what can only be a command.
 bool LooksLikeCommand(std::string_view text);
 
 absl::StatusOr<v1::Incident> ParseIncident(const engine::ProjectionRow& row);
 absl::StatusOr<v1::CommandEntry> ParseCommand(const engine::ProjectionRow& row);
+absl::StatusOr<v1::Plan> ParsePlan(const engine::ProjectionRow& row);
 
 }  // namespace quell::operators

@@ -7,6 +7,7 @@
 #include "common/base/status.h"
 #include "controller/operator/documents.h"
 #include "controller/operator/evidence.h"
+#include "controller/operator/plans.h"
 #include "controller/operator/references.h"
 #include "controller/policy/bind.h"
 
@@ -29,6 +30,14 @@ absl::Status TooLong(const std::string& text, size_t longest, std::string_view w
   if (text.size() <= longest) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(absl::string_view(what.data(), what.size()), " is longer than ", longest, " bytes"));
+}
+
+// Without a catalogue an app is a service of its own.
+bool HasService(const v1::Host& host, const std::string& service) {
+  if (service.empty()) return true;
+  return std::any_of(host.apps().begin(), host.apps().end(), [&](const std::string& app) {
+    return app == service || app.substr(app.find('/') + 1) == service;
+  });
 }
 
 bool HasLabels(const v1::Host& host, const google::protobuf::Map<std::string, std::string>& wanted) {
@@ -73,6 +82,12 @@ absl::StatusOr<Json> OperatorService::Entity(const engine::Answer& answer) {
       commands.push_back(FullCommand(backend_, command));
     }
     return Json{{"commands", std::move(commands)}};
+  }
+  if (answer.kind == "plan") {
+    QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, backend_.Find("plan", answer.id));
+    QUELL_ASSIGN_OR_RETURN(const v1::Plan plan, ParsePlan(row));
+    QUELL_ASSIGN_OR_RETURN(Json json, FullPlan(backend_, plan));
+    return Json{{"plan", std::move(json)}};
   }
   if (answer.kind == "hold") {
     QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, backend_.Find("hold", answer.id));
@@ -219,7 +234,7 @@ grpc::Status OperatorService::Resolve(Context* c, const v1::ResolveAct* in, v1::
 }
 
 absl::Status OperatorService::FillTargets(const v1::RunRequest& in, v1::RunAct* out) {
-  if (in.hosts().empty() && in.labels().empty())
+  if (in.hosts().empty() && in.labels().empty() && in.service().empty())
     return absl::InvalidArgumentError("name the hosts: --host H[,H], --service S or -l key=value");
   RowFilter all;
   all.all = true;
@@ -227,18 +242,20 @@ absl::Status OperatorService::FillTargets(const v1::RunRequest& in, v1::RunAct* 
   std::map<std::string, std::string> ids;  // by name
   for (const auto& row : page.rows) {
     v1::Host host;
-    if (host.ParseFromString(row.message) && HasLabels(host, in.labels())) ids[host.name()] = host.id();
+    if (host.ParseFromString(row.message) && HasLabels(host, in.labels()) && HasService(host, in.service()))
+      ids[host.name()] = host.id();
   }
   if (in.hosts().empty()) {
     for (const auto& [name, id] : ids) out->add_hosts(id);
-    if (ids.empty()) return absl::NotFoundError("no host has these labels");
+    if (ids.empty()) return absl::NotFoundError("no host fits: an empty selection is nothing");
     return absl::OkStatus();
   }
   for (const auto& name : in.hosts()) {
     const auto found = ids.find(name);
     if (found == ids.end())
-      return absl::NotFoundError(
-          absl::StrCat("there is no host ", name, in.labels().empty() ? "" : " with these labels"));
+      return absl::NotFoundError(absl::StrCat("there is no host ", name,
+                                              in.labels().empty() ? "" : " with these labels",
+                                              in.service().empty() ? "" : " that has this service"));
     if (std::find(out->hosts().begin(), out->hosts().end(), found->second) == out->hosts().end())
       out->add_hosts(found->second);
   }
@@ -267,11 +284,18 @@ grpc::Status OperatorService::Run(Context* c, const v1::RunRequest* in, v1::ActR
 absl::Status OperatorService::FillDecision(const Caller& caller, const v1::CommandAct& in,
                                            v1::CommandAct* out) {
   QUELL_RETURN_IF_ERROR(TooLong(in.why(), kLongestText, "the reason"));
-  QUELL_ASSIGN_OR_RETURN(const v1::CommandEntry command, ResolveCommand(backend_, in.command()));
-  if (command.requested_by() == "person:" + caller.name)
-    return absl::PermissionDeniedError("nobody decides about a command that they asked for themselves");
-  out->set_command(command.id());
   out->set_why(in.why());
+  const auto command = ResolveCommand(backend_, in.command());
+  if (!command.ok()) {
+    // A plan; who began one may stop it, and the engine refuses that they approve it.
+    const auto plan = ResolvePlan(backend_, in.command());
+    if (!plan.ok()) return command.status();
+    out->set_command(plan->id());
+    return absl::OkStatus();
+  }
+  if (command->requested_by() == "person:" + caller.name)
+    return absl::PermissionDeniedError("nobody decides about a command that they asked for themselves");
+  out->set_command(command->id());
   return absl::OkStatus();
 }
 

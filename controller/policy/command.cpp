@@ -32,6 +32,7 @@ v1::CommandEntry MakeCommand(const engine::State& state, const CommandSpec& spec
   command.set_number(NextNumber(state, spec.incident, index));
   command.set_incident(spec.incident);
   command.set_policy(spec.policy);
+  command.set_step(spec.step);
   command.set_action(ActionName(spec.action));
   *command.mutable_typed() = spec.action;
   command.set_host_id(spec.host->id());
@@ -39,7 +40,7 @@ v1::CommandEntry MakeCommand(const engine::State& state, const CommandSpec& spec
   command.set_user(UserOf(spec.action));
   command.set_requested_by(spec.requested_by);
   command.set_target(Describe(spec.action));
-  command.set_group(TargetOf(spec.action));
+  command.set_group(spec.group.empty() ? TargetOf(spec.action) : spec.group);
   command.set_signal(spec.signal);
   command.set_dry_run(spec.dry_run);
   if (spec.verify != nullptr) *command.mutable_verify() = *spec.verify;
@@ -58,6 +59,29 @@ v1::CommandEntry MakeCommand(const engine::State& state, const CommandSpec& spec
   command.set_issued_us(now);
   command.set_expires_us(now + kDeliverWithin);
   return command;
+}
+
+v1::Plan MakePlan(const engine::State& state, const PlanSpec& spec, Micros now) {
+  v1::Plan plan;
+  plan.set_id(CommandId(state, 0));
+  plan.set_number(NextNumber(state, spec.incident, 0));
+  plan.set_incident(spec.incident);
+  *plan.mutable_action() = spec.action;
+  for (const v1::Host* host : spec.hosts) {
+    plan.add_host_ids(host->id());
+    plan.add_hosts(host->name());
+  }
+  plan.set_requested_by(spec.requested_by);
+  plan.set_policy(spec.policy);
+  plan.set_step(spec.step);
+  plan.set_signal(spec.signal);
+  *plan.mutable_verify() = spec.verify;
+  plan.set_dry_run(spec.dry_run);
+  plan.set_proposed_us(now);
+  plan.set_approval_expires_us(spec.approval_expires);
+  plan.set_state(spec.approval_expires == 0 ? v1::PLAN_RUNNING : v1::PLAN_AWAITING_APPROVAL);
+  if (spec.approval_expires == 0) plan.set_approved_by(spec.requested_by);
+  return plan;
 }
 
 std::string TargetCountKey(const std::string& host_id, const std::string& target) {

@@ -8,12 +8,14 @@
 #include "controller/policy/command.h"
 #include "controller/policy/hold.h"
 #include "controller/policy/match.h"
+#include "controller/policy/steps.h"
 #include "controller/signals/correlation.h"
 
 namespace quell::policy {
 namespace {
 
 constexpr int kWithoutImprovement = 3;
+constexpr int kMostAsks = 3;  // of one step, in one firing
 
 Ruling Withhold(std::string reason) { return {Verdict::kWithhold, std::move(reason), 0}; }
 Ruling GiveUp(std::string reason) { return {Verdict::kGiveUp, std::move(reason), 0}; }
@@ -43,15 +45,27 @@ Ruling Security(const Question& q) {
   return Withhold("a security incident gets no automatic remedy");
 }
 
-// What came of an earlier command for this very firing ends the matter, or leaves it to the later guards.
+// A person was asked, and did not answer: asked again after the cooldown, and not for ever.
+Ruling AskAgain(const Question& q, Micros finished) {
+  const int times = Unanswered(q.state, q.incident, q.signal, q.policy.name(), q.step);
+  if (times >= kMostAsks) return GiveUp(std::to_string(times) + " proposals of it came to nothing");
+  const Micros over = finished + q.policy.guard().cooldown_us();
+  return over <= q.now ? Ruling{} : Wait("the proposal before came to nothing", over);
+}
+
+Ruling EarlierPlan(const Question& q, const v1::Plan& plan) {
+  if (plan.state() == v1::PLAN_DENIED)
+    return Withhold("denied by " + plan.approved_by() + ": " + plan.reason());
+  const bool unanswered = plan.state() == v1::PLAN_EXPIRED || plan.state() == v1::PLAN_STOPPED;
+  return unanswered ? AskAgain(q, plan.finished_us()) : Ruling{};
+}
+
+// What came of an earlier try for this very firing ends the matter, or leaves it to the later guards.
 Ruling Earlier(const Question& q) {
-  const v1::CommandEntry* last = nullptr;
-  for (const std::string& id : q.state.index.commands_of_signal.Of(q.signal.key())) {
-    const v1::CommandEntry& command = q.state.commands.at(id);
-    if (command.incident() != q.incident.id() || command.proposed_us() < q.signal.edge_us()) continue;
-    if (last == nullptr || last->number() < command.number()) last = &command;
-  }
-  if (last == nullptr) return {};
+  const Try tried = LastTry(q.state, q.incident, q.signal);
+  if (tried.plan != nullptr) return EarlierPlan(q, *tried.plan);
+  const v1::CommandEntry* last = tried.command;
+  if (last == nullptr || (last->policy() == q.policy.name() && last->step() < q.step)) return {};
   switch (last->state()) {
     case v1::DENIED:
       return Withhold("denied by " + last->approved_by() + ": " + last->reason());
@@ -59,8 +73,7 @@ Ruling Earlier(const Question& q) {
       return GiveUp("nobody can say how " + last->target() + " on " + last->host() +
                     " ended; it is not repeated");
     case v1::EXPIRED:
-      if (last->issued_us() == 0) return Withhold("nobody approved it in time");
-      return {};
+      return last->issued_us() == 0 ? AskAgain(q, last->finished_us()) : Ruling{};
     case v1::REFUSED:
       if (last->refusal() == v1::REFUSAL_BUSY) return {};
       if (last->refusal() == v1::REFUSAL_CHECK)
@@ -148,14 +161,27 @@ const v1::Signal* BeingConfirmed(const Question& q) {
   return nullptr;
 }
 
+const v1::Plan* OpenPlan(const Question& q) {
+  for (const auto& [id, plan] : q.state.plans) {
+    if (incidents::IsOpen(plan) && GroupOf(q.state, plan) == q.group) return &plan;
+  }
+  return nullptr;
+}
+
 Ruling OneAtATime(const Question& q) {
   if (const auto& others = q.state.index.in_flight_of_group.Of(q.group); !others.empty()) {
     return Wait("another one of the group is under way, on " + q.state.commands.at(*others.begin()).host(),
                 0);
   }
+  if (const v1::Plan* plan = OpenPlan(q))
+    return Wait("a plan of the group is open: " + incidents::PlanName(q.state, *plan), 0);
   if (const v1::Signal* asked = BeingConfirmed(q)) {
     return Wait("another one of the group is being looked at: " + asked->key(), 0);
   }
+  return {};
+}
+
+Ruling Share(const Question& q) {
   const size_t size = GroupSize(q.state, q.group, q.now);
   return size < kSmallGroup ? SmallGroup(q) : Window(q, size);
 }
@@ -187,9 +213,19 @@ Ruling Fresh(const Question& q) {
 
 const std::vector<GuardRow>& Guards() {
   static const auto& rows = *new std::vector<GuardRow>{
-      {"self", &OwnTarget},   {"hold", &OnHold},       {"host", &HostActs},   {"security", &Security},
-      {"earlier", &Earlier},  {"attempts", &Attempts}, {"breaker", &Breaker}, {"cooldown", &Cooldown},
-      {"group", &OneAtATime}, {"fleet", &Unhealthy},   {"taken", &Taken},     {"provenance", &Provenance},
+      {"self", &OwnTarget, true},
+      {"hold", &OnHold, true},
+      {"host", &HostActs, true},
+      {"security", &Security, true},
+      {"earlier", &Earlier, true},
+      {"attempts", &Attempts, true},
+      {"breaker", &Breaker, true},
+      {"cooldown", &Cooldown, true},
+      {"group", &OneAtATime, true},
+      {"fleet", &Unhealthy},
+      {"group", &Share},
+      {"taken", &Taken},
+      {"provenance", &Provenance},
       {"stale", &Fresh},
   };
   return rows;

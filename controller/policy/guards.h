@@ -11,8 +11,7 @@
 
 namespace quell::policy {
 
-inline constexpr size_t kSmallGroup = 5;              // below it shares mean nothing: one target at a time
-inline constexpr char kConfirmPrefix[] = "confirm/";  // of the watches that ask for a newer sample
+inline constexpr size_t kSmallGroup = 5;  // below it shares mean nothing: one target at a time
 
 enum class Verdict {
   kPass,
@@ -38,11 +37,14 @@ struct Question {
   const v1::Action& action;
   std::string group;
   Micros now;
+  uint32_t step = 0;  // of the policy
 };
 
 struct GuardRow {
   std::string_view name;
   Ruling (*rule)(const Question& question);
+  bool of_plans =
+      false;  // stands before a plan's proposal too; the others are about one target, or about asking
 };
 const std::vector<GuardRow>& Guards();
 

@@ -15,6 +15,7 @@ using config::Problems;
 using config::YamlNode;
 
 constexpr size_t kMostPolicies = 1000;
+constexpr int kMostSteps = 10;
 
 // Keys of the users' contract that this build doesn't carry out: refused with a sentence of their own.
 void RefuseKey(MapReader& map, const char* key, const char* why, Problems& problems) {
@@ -102,6 +103,30 @@ void DefaultVerify(v1::Verify& verify) {
   verify.set_hold_us(30 * kSecond);
 }
 
+void ReadOnlyIf(const YamlNode& node, v1::PolicyStep& step, Problems& problems) {
+  MapReader map(node, problems, "only_if");
+  Micros within = 0;
+  std::string expr;
+  map.Duration("changed_within", &within);
+  map.String("expr", &expr);
+  map.Finish();
+  if (!map.Has("changed_within") && !map.Has("expr"))
+    problems.Add(node.At("only_if is `changed_within: DURATION`, `expr: PROMQL`, or both"));
+  if (map.Has("changed_within") && (within <= 0 || within > kDay))
+    problems.Add(node.At("only_if: `changed_within` is over 0 and at most 24h"));
+  if (!expr.empty()) CheckExpression(*map.Node("expr"), problems);
+  step.set_only_if_changed_within_us(within);
+  step.set_only_if_expr(expr);
+}
+
+void ReadRevertAfter(MapReader& map, v1::PolicyStep& step, Problems& problems) {
+  Micros after = 0;
+  map.Duration("revert_after", &after);
+  if (after != 0)
+    problems.Add(map.Node("revert_after")->At("revert_after is 0s: no action of this build is undone by itself"));
+  step.set_revert_after_us(after);
+}
+
 void ReadStep(const YamlNode& node, v1::Policy& policy, Problems& problems) {
   MapReader map(node, problems, "step");
   v1::PolicyStep step;
@@ -111,9 +136,12 @@ void ReadStep(const YamlNode& node, v1::Policy& policy, Problems& problems) {
   map.StringMap("with", &with);
   DefaultVerify(*step.mutable_verify());
   map.Map("verify", [&](const YamlNode& verify) { ReadVerify(verify, *step.mutable_verify(), problems); });
-  RefuseKey(map, "only_if", "is not supported yet: a step is taken whenever its policy matches", problems);
-  RefuseKey(map, "revert_after", "is not supported yet: no action of this build can be undone", problems);
+  map.Map("only_if", [&](const YamlNode& only_if) { ReadOnlyIf(only_if, step, problems); });
+  ReadRevertAfter(map, step, problems);
   map.Finish();
+  // Whose it is, the signal tells where the step does not.
+  const auto* type = FindActionType(action);
+  if (type != nullptr && type->FindFieldByName("user") != nullptr) with.emplace("user", "$labels.user");
   if (!action.empty()) {
     if (absl::Status s = CheckParameters(action, with); !s.ok()) {
       const YamlNode* place =
@@ -129,11 +157,9 @@ void ReadStep(const YamlNode& node, v1::Policy& policy, Problems& problems) {
 void ReadSteps(MapReader& map, const YamlNode& node, v1::Policy& policy, Problems& problems) {
   map.Each(
       "steps", [&](const YamlNode& step) { ReadStep(step, policy, problems); }, kRequired);
-  if (policy.steps_size() > 1) {
-    problems.Add(map.Node("steps")->At("more than one step is not supported yet: write the first one alone"));
-  } else if (map.Has("steps") && policy.steps().empty()) {
-    problems.Add(node.At("a policy needs a step"));
-  }
+  if (policy.steps_size() > kMostSteps)
+    problems.Add(map.Node("steps")->At(absl::StrCat("more than ", kMostSteps, " steps")));
+  if (map.Has("steps") && policy.steps().empty()) problems.Add(node.At("a policy needs a step"));
 }
 
 void ReadAttempts(const YamlNode& node, v1::Guard& guard, Problems& problems) {
@@ -192,10 +218,11 @@ void ReadApproval(const YamlNode& node, v1::Policy& policy, Problems& problems) 
   Micros expires = policy.approval_expires_us();
   int then = 0;
   map.Duration("expires", &expires);
-  map.Choice("then", {"page_next"}, &then);
+  map.Choice("then", {"page_next", "page"}, &then);
   map.Finish();
   if (expires <= 0 || expires > kDay) problems.Add(node.At("approval: `expires` is over 0 and at most 24h"));
   policy.set_approval_expires_us(expires);
+  policy.set_approval_then(then == 0 ? "page_next" : "page");
 }
 
 v1::Policy ReadPolicy(const YamlNode& node, Problems& problems) {
@@ -203,6 +230,7 @@ v1::Policy ReadPolicy(const YamlNode& node, Problems& problems) {
   v1::Policy policy;
   DefaultGuard(*policy.mutable_guard());
   policy.set_approval_expires_us(10 * kMinute);
+  policy.set_approval_then("page_next");
   policy.set_source_file(absl::StrCat(node.file, ":", node.line));
   std::string name;
   map.String("name", &name, kRequired);
@@ -217,6 +245,7 @@ v1::Policy ReadPolicy(const YamlNode& node, Problems& problems) {
   map.Map("guard", [&](const YamlNode& guard) { ReadGuard(guard, *policy.mutable_guard(), problems); });
   map.Map("approval", [&](const YamlNode& approval) { ReadApproval(approval, policy, problems); });
   map.Choice("otherwise", {"page"}, &otherwise);
+  policy.set_otherwise("page");
   map.Finish();
   return policy;
 }

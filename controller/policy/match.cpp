@@ -89,6 +89,18 @@ std::string WhyNotTrusted(const v1::Config& config, const v1::Signal& signal, co
   return "";
 }
 
+std::string GroupOf(const v1::Action& action, const v1::Signal* cause) {
+  const google::protobuf::Message* body = ActionBody(action);
+  const bool names_app = body != nullptr && body->GetDescriptor()->FindFieldByName("app") != nullptr;
+  if (names_app || cause == nullptr || signals::AppOf(*cause).empty()) return TargetOf(action);
+  return signals::AppOf(*cause);
+}
+
+std::string GroupOf(const engine::State& state, const v1::Plan& plan) {
+  auto cause = state.signals.find(plan.signal());
+  return GroupOf(plan.action(), cause == state.signals.end() ? nullptr : &cause->second);
+}
+
 size_t GroupSize(const engine::State& state, const std::string& group, Micros now) {
   return state.index.app_hosts.Count(group, now - kDay);
 }

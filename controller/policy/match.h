@@ -17,6 +17,10 @@ const v1::Host* HostOf(const engine::State& state, const v1::Signal& signal);
 // a probe only with a low-risk action on the probed app itself; everything else asks. The reason, or "".
 std::string WhyNotTrusted(const v1::Config& config, const v1::Signal& signal, const v1::Action& action);
 
+// What an act is one of: the app that it names; for an act that names none, the app that its cause is about,
+// else its own target. `cause` may be null.
+std::string GroupOf(const v1::Action& action, const v1::Signal* cause);
+std::string GroupOf(const engine::State& state, const v1::Plan& plan);
 // How many hosts run the app "USER/APP", of those seen within a day. 0: no host tells its apps, so the group
 // counts as small.
 size_t GroupSize(const engine::State& state, const std::string& group, Micros now);

@@ -9,11 +9,11 @@ namespace quell::policy {
 namespace {
 
 // The group of what the decision's step would do; of the signal's own app where that can't be said.
-std::string GroupOf(const v1::Config& config, const v1::Decision& decision, const v1::Signal& signal) {
+std::string GroupOfStep(const v1::Config& config, const v1::Decision& decision, const v1::Signal& signal) {
   const v1::Policy* policy = FindPolicy(config, decision.policy());
   if (policy != nullptr && decision.step() < static_cast<uint32_t>(policy->steps_size())) {
     auto action = BindStep(policy->steps(static_cast<int>(decision.step())), signal);
-    if (action.ok()) return TargetOf(*action);
+    if (action.ok()) return GroupOf(*action, &signal);
   }
   return signals::AppOf(signal);
 }
@@ -27,7 +27,7 @@ Waiting WaitsFor(const engine::State& state, const v1::Decision& decision) {
   if (!fleet && decision.guard() != "group") return {};
   auto signal = state.signals.find(decision.signal());
   if (signal == state.signals.end() || signal->second.state() != v1::FIRING) return {};
-  const std::string group = GroupOf(state.config, decision, signal->second);
+  const std::string group = GroupOfStep(state.config, decision, signal->second);
   return fleet ? Waiting{"", FleetKey(decision.policy(), group)} : Waiting{group, ""};
 }
 

@@ -6,7 +6,7 @@
 namespace quell::store {
 namespace {
 
-// People name incidents and commands by number (#417, 417.2): the rows carry it beside the message.
+// People name incidents, commands and plans by number (#417, 417.2): the rows carry it beside the message.
 uint64_t NumberOf(const engine::ProjectionRow& row) {
   if (row.kind == "incident") {
     v1::Incident incident;
@@ -15,6 +15,10 @@ uint64_t NumberOf(const engine::ProjectionRow& row) {
   if (row.kind == "command") {
     v1::CommandEntry command;
     return command.ParseFromString(row.message) ? command.number() : 0;
+  }
+  if (row.kind == "plan") {
+    v1::Plan plan;
+    return plan.ParseFromString(row.message) ? plan.number() : 0;
   }
   return 0;
 }

@@ -59,7 +59,7 @@ class StoreReader {
   absl::StatusOr<ListPage> List(std::string_view kind, const ListFilter& filter, size_t limit,
                                 std::string_view cursor);
   absl::StatusOr<engine::ProjectionRow> Find(std::string_view kind, std::string_view id);  // NotFound
-  // An incident (parent "") or a command (parent: its incident's id) by its number.
+  // An incident (parent ""), a command or a plan (parent: its incident's id) by its number.
   absl::StatusOr<engine::ProjectionRow> FindNumber(std::string_view kind, std::string_view parent,
                                                    uint64_t number);
   // Ids that begin so, in order; two are enough to see that a prefix is not unique.

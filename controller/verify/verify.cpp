@@ -72,6 +72,10 @@ v1::Watch MakeWatch(const State& state, const Entry& command, Micros now) {
   }
   if (!command.verify().cleared()) {
     watch.set_expr(command.verify().expr());
+    if (command.user().empty()) return watch;
+    v1::Label* user = watch.add_labels();  // another user's series on the same host say nothing about it
+    user->set_name("user");
+    user->set_value(command.user());
     return watch;
   }
   watch.set_signal_key(command.signal());

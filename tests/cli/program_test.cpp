@@ -263,6 +263,37 @@ TEST_F(Program, RunThatDoesNotEndTimesOut) {
   EXPECT_EQ(Run(args).exit, kDone);
 }
 
+TEST_F(Program, RunOnManyFollowsThePlan) {
+  backend_.answer = [&](const v1::PersonAct& act) {
+    v1::CommandEntry command;
+    command.set_id(std::string(32, 'e'));
+    command.set_number(60);
+    command.set_host("web-1");
+    command.set_action("pm2.restart");
+    *command.mutable_typed() = act.run().action();
+    command.set_state(v1::FAILED);
+    command.set_proposed_us(kNow);
+    backend_.PutCommand(command);
+    v1::Plan plan;
+    plan.set_id(std::string(32, 'd'));
+    plan.set_number(59);
+    *plan.mutable_action() = act.run().action();
+    plan.add_hosts("web-1");
+    plan.add_hosts("web-2");
+    plan.set_state(v1::PLAN_STOPPED);
+    plan.set_reason("it failed on web-1");
+    plan.add_commands(command.id());
+    backend_.Put("plan", plan.id(), plan, kNow);
+    return engine::Answer{"", 0, "2 targets: web-1, web-2; one first, then waves of 1", "plan", plan.id()};
+  };
+  const Ran ran = Run({"run", "pm2.restart", "--host", "web-1,web-2", "--user", "deploy", "--app", "portal"});
+  EXPECT_EQ(ran.exit, kFailed);
+  EXPECT_EQ(ran.err,
+            "2 targets: web-1, web-2\none first, then waves of 1\nC-60 web-1: failed\n"
+            "C-59 2 hosts: stopped (it failed on web-1)\n");
+  EXPECT_EQ(backend_.acts().back().run().hosts_size(), 2);
+}
+
 TEST_F(Program, RunFindsHostsByServiceAndLabel) {
   EndsIn(backend_, v1::SUCCEEDED);
   const Ran labelled =

@@ -5,6 +5,7 @@
 
 #include <sstream>
 
+#include "cli/exit_codes.h"
 #include "cli/run.h"
 #include "cli/table.h"
 #include "common/text/encode.h"
@@ -60,6 +61,40 @@ TEST(StatusView, Golden) {
             "   next   quell explain 416\n");
 }
 
+TEST(StatusView, APlanThatWaits) {
+  Json document = Json::parse(kStatus);
+  Json& incident = document["incidents"][0];
+  incident["commands"].erase(1);
+  incident["plans"] = Json::array({Json{{"name", "417.3"},
+                                        {"action", "release.rollback"},
+                                        {"host", "2 hosts"},
+                                        {"state", "awaiting_approval"},
+                                        {"begun", 0}}});
+  std::string screen = StatusView(document, At("2026-11-23T03:18:07Z"));
+  EXPECT_NE(screen.find("did  pm2.restart web-1: no help"), std::string::npos) << screen;
+  EXPECT_NE(screen.find("WAITS FOR YOU: rollback, 2 hosts"), std::string::npos) << screen;
+  EXPECT_NE(screen.find("quell approve 417.3"), std::string::npos) << screen;
+  incident["plans"][0]["state"] = "running";
+  incident["plans"][0]["begun"] = 1;
+  screen = StatusView(document, At("2026-11-23T03:18:07Z"));
+  EXPECT_NE(screen.find("did  rollback, 2 hosts, 1 begun"), std::string::npos) << screen;
+  EXPECT_EQ(screen.find("WAITS"), std::string::npos) << screen;
+}
+
+TEST(Run, APlansExitSaysWhetherAllOfItIsDone) {
+  const auto plan = [](const char* state, const char* command, const char* verification) {
+    return Json{{"state", state},
+                {"commands",
+                 Json::array({Json{{"state", command}, {"verification", Json{{"state", verification}}}}})}};
+  };
+  EXPECT_EQ(ExitOfPlan(plan("done", "succeeded", "verified")), kDone);
+  EXPECT_EQ(ExitOfPlan(plan("stopped", "succeeded", "not_verified")), kFailed);
+  EXPECT_EQ(ExitOfPlan(plan("stopped", "succeeded", "verified")), kWithheld) << "by a hold";
+  EXPECT_EQ(ExitOfPlan(plan("stopped", "unknown", "")), kUnknown);
+  EXPECT_EQ(ExitOfPlan(plan("denied", "succeeded", "verified")), kWithheld);
+  EXPECT_EQ(ExitOfPlan(plan("running", "succeeded", "verified")), kTimedOut);
+}
+
 TEST(StatusView, NothingWrong) {
   Json document = Json::parse(kStatus);
   document["incidents"] = Json::array();
@@ -108,7 +143,7 @@ TEST(Views, X06_TerminalControlsAreShownNotSent) {
       StatusView(document, options) + IncidentView(document["incidents"][0], options) +
       CommandView(items["items"][0], options) + FieldsView(items["items"][0], options) +
       ExplainView(Json{{"incident", document["incidents"][0]}, {"decisions", items["items"]}}, options);
-  for (const char* kind : {"incidents", "hosts", "apps", "signals", "commands", "holds", "notices",
+  for (const char* kind : {"incidents", "hosts", "apps", "signals", "commands", "plans", "holds", "notices",
                            "decisions", "events", "rules", "policies", "actions", "receivers"})
     all += ListView(kind, items, options);
   all += QueryView(Json{{"result", Json::array({Json{{"metric", Json{{"__name__", "up"}, {"x", evil}}},

@@ -106,6 +106,18 @@ TEST(DeployFilesTest, DefaultPoliciesLoadAskAndNameDefaultAlerts) {
   }
 }
 
+TEST(DeployFilesTest, ExamplePoliciesLoad) {
+  std::vector<std::string> paths;
+  for (const fs::path& path : Files("examples/policies")) paths.push_back(path.string());
+  config::Problems problems;
+  const std::vector<v1::Policy> policies = policy::LoadPolicyFiles(paths, problems);
+  ASSERT_TRUE(problems.ok()) << problems.ToString();
+  ASSERT_EQ(policies.size(), 1u);
+  ASSERT_EQ(policies[0].steps_size(), 2);
+  EXPECT_EQ(policies[0].steps(1).action(), "release.rollback");
+  EXPECT_EQ(policies[0].steps(1).only_if_changed_within_us(), 2 * kHour);
+}
+
 TEST(DeployFilesTest, ExampleSanctionsAllowWhatTheySay) {
   const std::string path = QUELL_SOURCE_DIR "/deploy/examples/sanctions.yaml";
   config::Problems problems;

@@ -237,6 +237,7 @@ void SimController::Connected(SimHost& host, uint64_t id) {
   v1::Hello hello;
   hello.set_executor_connected(true);
   hello.add_actions("pm2.restart");
+  hello.add_actions("release.rollback");
   Hosts(liveness_->OnConnect(identity, hello, "", world_.now()));
   if (up()) Hosts(liveness_->OnApps(host.id, {"deploy/portal"}));
 }
@@ -272,6 +273,9 @@ void SimController::Reported(SimHost& host, uint64_t id, const v1::CommandReport
   payload.mutable_command_reported()->set_host_id(host.id);
   *payload.mutable_command_reported()->mutable_report() = report;
   payload.mutable_command_reported()->mutable_report()->clear_evidence();
+  const bool bad = report.outcome() == v1::OUTCOME_FAILED || report.outcome() == v1::OUTCOME_UNKNOWN;
+  if (world_.bugs.failure_told_as_success && bad)
+    payload.mutable_command_reported()->mutable_report()->set_outcome(v1::OUTCOME_SUCCEEDED);
   payload.mutable_command_reported()->set_at_us(world_.now());
   SimHost* to = &host;
   Input(payload, "agent:" + host.id, [this, to, seq = report.seq(), id] {
@@ -307,7 +311,9 @@ void SimController::EvaluateWatches(SimHost& host, const Session& session) {
     int value = v1::WatchEdge::NO_DATA;
     if (session.id != 0 && session.sampled >= watch.newer_than_us() &&
         world_.now() - session.sampled < 10 * kSecond) {
-      value = session.healthy ? v1::WatchEdge::TRUE : v1::WatchEdge::FALSE;
+      const bool asks_for_ill = watch.expr() == "sick";
+      value = session.healthy != asks_for_ill ? v1::WatchEdge::TRUE : v1::WatchEdge::FALSE;
+      if (world_.bugs.verifies_blindly && id.rfind("verify/", 0) == 0) value = v1::WatchEdge::TRUE;
     }
     if (value == entry.second) continue;
     entry.second = value;

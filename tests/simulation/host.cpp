@@ -15,6 +15,12 @@ agent::SanctionsFile Allowed() {
   config::Problems problems;
   agent::ParseSanctions("sanctions.yaml", "- {action: pm2.restart, user: deploy, allow: {apps: [\"*\"]}}\n",
                         problems, file.entries);
+  agent::SanctionEntry rollback;
+  rollback.where = "sanctions.yaml:2";
+  rollback.action = "release.rollback";
+  rollback.user = "deploy";
+  rollback.allow[""] = {"*"};
+  file.entries.push_back(std::move(rollback));
   file.sha256 = Sha256("simulated");
   return file;
 }
@@ -34,6 +40,15 @@ absl::StatusOr<agent::HostUser> SimHost::FindUser(std::string_view user) {
   if (user != "deploy") return absl::NotFoundError("no such user");
   return agent::HostUser{"deploy", 1000, 1000, "/home/deploy", "/home/deploy/.pm2"};
 }
+
+void SimHost::Hang(bool with_release) {
+  world_.Trace(name + (with_release ? " got a bad release" : " hangs"));
+  if (!hung) hung_since = world_.now();
+  hung = true;
+  bad_release = bad_release || with_release;
+}
+
+void SimHost::Heal() { hung = bad_release; }
 
 void SimHost::Start() {
   agent::ExecutorOptions options;
@@ -134,9 +149,11 @@ absl::StatusOr<uint64_t> SimHost::Start(const agent::WorkerJob& job) {
   if (job.request.task() == v1::WORKER_TASK_RUN) {
     world_.Effect(HexEncode(job.request.command_id()), *this);
     ++pid;
-    if (!world_.random.OneIn(4)) hung = false;  // else the restart doesn't help
+    if (job.request.action().has_release_rollback() && !world_.random.OneIn(8)) bad_release = false;
+    if (!world_.random.OneIn(4)) Heal();  // else it doesn't help
   }
-  const Micros takes = static_cast<Micros>(5 + world_.random.Below(800)) * kMillisecond;
+  const Micros longest = world_.random.OneIn(10) ? 6000 : 800;
+  const Micros takes = static_cast<Micros>(5 + world_.random.Below(longest)) * kMillisecond;
   world_.After(takes, [this, worker, job, life = life_] {
     if (life == life_) EndWorker(worker, job);
   });
@@ -160,6 +177,7 @@ void SimHost::EndWorker(uint64_t worker, const agent::WorkerJob& job) {
   if (world_.chaos() && world_.random.OneIn(30)) {
     exit.output.clear();
     exit.signal = 9;
+    if (job.request.task() == v1::WORKER_TASK_RUN) world_.EndedBadly(HexEncode(job.request.command_id()));
   }
   Guarded([&](agent::Executor& executor) { executor.OnWorkerExit(worker, exit); });
 }

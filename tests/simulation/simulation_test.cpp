@@ -11,7 +11,7 @@ using testing::HasSubstr;
 
 TEST(Simulation, HundredSeedsHoldAndRunAlikeTwice) {
   google::protobuf::SetLogHandler(nullptr);
-  size_t effects = 0, crashes = 0, pages = 0;
+  size_t effects = 0, crashes = 0, pages = 0, waves = 0, second_steps = 0;
   for (uint64_t seed = 1; seed <= 100; ++seed) {
     const Result first = RunSeed(seed);
     EXPECT_EQ(first.trace, RunSeed(seed).trace) << "again: simulation --seeds " << seed << "-" << seed;
@@ -19,10 +19,13 @@ TEST(Simulation, HundredSeedsHoldAndRunAlikeTwice) {
       ADD_FAILURE() << what << "; again: simulation --seeds " << seed << "-" << seed;
     }
     effects += first.effects, crashes += first.crashes, pages += first.pages;
+    waves += first.waves, second_steps += first.second_steps;
   }
   EXPECT_GT(effects, 100u);
   EXPECT_GT(crashes, 100u);
   EXPECT_GT(pages, 50u);
+  EXPECT_GT(waves, 50u);
+  EXPECT_GT(second_steps, 50u);
 }
 
 // The first broken invariant of up to 150 seeds with a planted bug.
@@ -64,6 +67,32 @@ TEST(PlantedBug, AFoldThatForgetsIsFound) {
   Bugs bugs;
   bugs.apply_forgets = true;
   EXPECT_THAT(Found(bugs), testing::Not("not found"));
+}
+
+TEST(PlantedBug, ABlindVerificationIsFound) {
+  Bugs bugs;
+  bugs.verifies_blindly = true;
+  EXPECT_THAT(Found(bugs), HasSubstr("as ill as before"));
+}
+TEST(PlantedBug, AFailureToldAsSuccessIsFound) {
+  Bugs bugs;
+  bugs.failure_told_as_success = true;
+  EXPECT_THAT(Found(bugs), HasSubstr("died"));
+}
+TEST(PlantedBug, AWaveBeforeTheOneBeforeIsVerifiedIsFound) {
+  Bugs bugs;
+  bugs.wave_before_verified = true;
+  EXPECT_THAT(Found(bugs), HasSubstr("was verified"));
+}
+TEST(PlantedBug, AWaveAfterTheStopIsFound) {
+  Bugs bugs;
+  bugs.goes_on_after_stop = true;
+  EXPECT_THAT(Found(bugs), HasSubstr("does not run"));
+}
+TEST(PlantedBug, AStepBeforeTheOneBeforeEndedIsFound) {
+  Bugs bugs;
+  bugs.step_before_end = true;
+  EXPECT_THAT(Found(bugs), HasSubstr("began before"));
 }
 
 }  // namespace

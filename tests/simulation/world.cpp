@@ -6,9 +6,27 @@
 namespace quell::simulation {
 namespace {
 
-constexpr int kHosts = 3;
 constexpr Micros kChaos = 15 * kMinute;
 constexpr Micros kQuiet = 45 * kMinute;
+
+// Groups of 1, 2, 3 and 5, and now and then of 50.
+int HowMany(Random& random) {
+  static constexpr int kSizes[] = {1, 2, 3, 3, 3, 5};
+  return random.OneIn(30) ? 50 : kSizes[random.Below(6)];
+}
+
+void AddRollback(v1::Policy& policy, Random& random) {
+  v1::PolicyStep* step = policy.add_steps();
+  step->set_action("release.rollback");
+  (*step->mutable_with())["user"] = "$labels.user";
+  (*step->mutable_with())["deployment"] = "shop";
+  if (!random.OneIn(4)) step->set_only_if_changed_within_us(2 * kHour);
+  if (random.OneIn(3)) step->set_only_if_expr("sick");
+  *step->mutable_verify() = policy.steps(0).verify();
+  if (!random.OneIn(2)) return;
+  step->mutable_verify()->set_cleared(false);
+  step->mutable_verify()->set_expr("healthy");
+}
 
 v1::Config MakeConfig(Random& random) {
   v1::Config config;
@@ -25,6 +43,9 @@ v1::Config MakeConfig(Random& random) {
   step->mutable_verify()->set_cleared(true);
   step->mutable_verify()->set_within_us(30 * kSecond);
   step->mutable_verify()->set_hold_us(15 * kSecond);
+  const bool two_steps = random.OneIn(2);
+  if (two_steps) AddRollback(*policy, random);
+  if (random.OneIn(2)) policy->set_approval_then("page");
   v1::Guard* guard = policy->mutable_guard();
   guard->set_cooldown_us(kMinute);
   guard->set_attempts_max(3);
@@ -49,7 +70,7 @@ v1::Config MakeConfig(Random& random) {
   v1::AlertRule* rule = config.add_alerts();
   rule->set_name("AppHung");
   rule->add_provenance("daemon");
-  rule->add_provenance("probe");
+  if (!two_steps || random.OneIn(3)) rule->add_provenance("probe");
   config.set_monitoring_us(3 * kMinute);
   return config;
 }
@@ -103,7 +124,35 @@ absl::Status SimStore::SaveSnapshot(const v1::Snapshot& snapshot, const std::str
 World::World(uint64_t seed, const Bugs& b)
     : clock(kBegin), random(seed), bugs(b), controller(*this), seed_(seed) {
   config = MakeConfig(random);
-  for (int n = 1; n <= kHosts; ++n) hosts.push_back(std::make_unique<SimHost>(*this, n));
+  const int many = HowMany(random);
+  for (int n = 1; n <= many; ++n) hosts.push_back(std::make_unique<SimHost>(*this, n));
+  SomethingWasChanged();
+}
+
+// On record before all else: releases on some hosts, or one told from outside.
+void World::SomethingWasChanged() {
+  engine::CommitGroup group;
+  const auto add = [&](const SimHost* host) {
+    engine::Record& record = group.records.emplace_back();
+    record.header.set_seq(group.records.size());
+    record.header.set_time_us(kBegin);
+    record.header.set_kind(static_cast<uint32_t>(v1::Payload::kChangeRecorded));
+    v1::Change* change = record.payload.mutable_change_recorded()->mutable_change();
+    change->set_id("CH-" + std::to_string(record.header.seq()));
+    change->set_kind("release");
+    change->set_at_us(kBegin);
+    if (host == nullptr) change->set_service("portal");
+    if (host != nullptr) change->set_host_id(host->id), change->set_host(host->name);
+    engine::Apply(standby, record.header, record.payload);
+  };
+  if (random.OneIn(3)) {
+    add(nullptr);
+  } else {
+    for (const auto& host : hosts) {
+      if (random.OneIn(2)) add(host.get());
+    }
+  }
+  store.Commit(group).IgnoreError();
 }
 
 World::~World() = default;
@@ -137,6 +186,41 @@ void World::Delivered(const v1::Notice& notice) {
 void World::Effect(const std::string& command, const SimHost& host) {
   Trace("effect " + command + " on " + host.name);
   if (++effects[command] > 1) Broken("command " + command + " was started twice on " + host.name);
+  effect_at[command] = now();
+  auto known = standby.commands.find(command);
+  if (known != standby.commands.end() && !known->second.plan().empty()) PlanWentOn(known->second);
+}
+
+// What is so, whatever anybody was told: a plan's hosts before this one's wave are not as ill as they were.
+void World::PlanWentOn(const v1::CommandEntry& command) {
+  for (const auto& [id, other] : standby.commands) {
+    if (other.plan() != command.plan() || other.issued_us() >= command.issued_us()) continue;
+    if (!other.has_verify() || !effect_at.contains(id)) continue;
+    for (const auto& host : hosts) {
+      if (host->id == other.host_id() && host->hung && host->hung_since < effect_at[id])
+        Broken("plan " + command.plan() + " went on though " + host->name + " is as ill as before");
+    }
+  }
+}
+
+void World::RunOnSome(v1::PersonAct& act) {
+  v1::RunAct* run = act.mutable_run();
+  run->mutable_action()->mutable_pm2_restart()->set_user("deploy");
+  run->mutable_action()->mutable_pm2_restart()->set_app("portal");
+  if (random.OneIn(2)) run->set_incident("last");
+  const bool many = random.OneIn(2);
+  const size_t from = random.Below(hosts.size());
+  for (size_t i = from; i < hosts.size() && (many || i == from); ++i) run->add_hosts(hosts[i]->id);
+}
+
+void World::DecideOnSomething(v1::PersonAct& act) {
+  for (const auto& [id, command] : controller.state().commands) {
+    if (command.state() == v1::AWAITING_APPROVAL) act.mutable_approve()->set_command(id);
+  }
+  for (const auto& [id, plan] : controller.state().plans) {
+    if (plan.state() == v1::PLAN_AWAITING_APPROVAL) act.mutable_approve()->set_command(id);
+    if (plan.state() == v1::PLAN_RUNNING && random.OneIn(6)) act.mutable_deny()->set_command(id);
+  }
 }
 
 void World::Person() {
@@ -144,7 +228,7 @@ void World::Person() {
   v1::Payload payload;
   v1::PersonAct* act = payload.mutable_person_act();
   act->set_person(random.OneIn(2) ? "alice" : "bob");
-  switch (random.Below(6)) {
+  switch (random.Below(8)) {
     case 0:
       act->mutable_hold()->set_scope(random.OneIn(2) ? "all" : "host:web-1");
       act->mutable_hold()->set_why("simulated");
@@ -153,21 +237,19 @@ void World::Person() {
     case 1:
       act->mutable_acknowledge()->set_incident("last");
       break;
-    case 2: {
-      const SimHost& host = *hosts[random.Below(hosts.size())];
-      act->mutable_run()->mutable_action()->mutable_pm2_restart()->set_user("deploy");
-      act->mutable_run()->mutable_action()->mutable_pm2_restart()->set_app("portal");
-      act->mutable_run()->add_hosts(host.id);
+    case 2:
+      RunOnSome(*act);
       break;
-    }
     case 3:
       act->mutable_note()->set_incident("last");
       act->mutable_note()->set_text("looking");
       break;
+    case 4:
+      if (!random.OneIn(3)) return;
+      act->mutable_take()->set_incident("last");
+      break;
     default:
-      for (const auto& [id, command] : controller.state().commands) {
-        if (command.state() == v1::AWAITING_APPROVAL) act->mutable_approve()->set_command(id);
-      }
+      DecideOnSomething(*act);
       if (act->act_case() == v1::PersonAct::ACT_NOT_SET) return;
   }
   controller.Input(payload, "person:" + act->person());
@@ -176,14 +258,17 @@ void World::Person() {
 // Something goes wrong every few seconds.
 void World::Chaos() {
   SimHost& host = *hosts[random.Below(hosts.size())];
-  switch (random.Below(9)) {
+  switch (random.Below(11)) {
+    case 9:
+      if (!random.OneIn(4)) break;
+      for (auto& each : hosts) each->Hang(true);  // a bad release on all of them
+      break;
     case 0:
     case 1:
     case 2:
-      host.hung = true;
-      Trace(host.name + " hangs");
+      host.Hang(random.OneIn(4));
       if (random.OneIn(3)) {
-        After(static_cast<Micros>(2 + random.Below(60)) * kSecond, [&host] { host.hung = false; });
+        After(static_cast<Micros>(2 + random.Below(60)) * kSecond, [&host] { host.Heal(); });
       }
       break;
     case 3:
@@ -242,7 +327,7 @@ void World::Finish(Result& result) {
   if (controller.up() && controller.idle() && engine::Digest(controller.state()) != engine::Digest(standby)) {
     Broken("the live state and the folded log differ");
   }
-  CheckLog(*this, store.records(), broken_);
+  CheckLog(*this, Planted(store.records(), bugs), broken_);
   result.trace = HexEncode(trace_);
   result.broken = broken_;
   result.records = store.records().size();
@@ -250,6 +335,9 @@ void World::Finish(Result& result) {
   for (const auto& [id, times] : effects) result.effects += static_cast<size_t>(times);
   for (const engine::Record& record : store.records()) {
     result.commands += record.payload.has_command_issued() ? 1 : 0;
+    result.plans += record.payload.has_plan_made() ? 1 : 0;
+    result.waves += record.payload.plan_changed().set().wave() > 0 ? 1 : 0;
+    result.second_steps += record.payload.command_issued().command().step() == 1 ? 1 : 0;
     result.incidents += record.payload.has_incident_opened() ? 1 : 0;
     result.pages +=
         record.payload.has_notice_queued() && record.payload.notice_queued().notice().page() ? 1 : 0;

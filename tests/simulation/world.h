@@ -26,13 +26,20 @@ struct Bugs {
   bool acts_before_commit = false;     // intents are carried out before their records are durable
   bool repeats_unmarked = false;       // a notice that may be a repetition doesn't say so
   bool apply_forgets = false;          // the live state misses what every 50th record says
+  bool verifies_blindly = false;       // the shards say that a remedy helped, whatever they see
+  bool failure_told_as_success = false;
+  // Faults of a decider, as its log would show them.
+  bool wave_before_verified = false;  // a plan's next wave while the one before is being verified
+  bool goes_on_after_stop = false;    // a plan's next wave after the plan was stopped
+  bool step_before_end = false;       // a policy's next step while the one before runs
 };
 
 struct Result {
   uint64_t seed = 0;
   std::string trace;                // hex digest of all that happened
   std::vector<std::string> broken;  // invariants, in words
-  size_t records = 0, commands = 0, effects = 0, crashes = 0, pages = 0, incidents = 0;
+  size_t records = 0, commands = 0, effects = 0, crashes = 0, pages = 0, incidents = 0, plans = 0, waves = 0,
+         second_steps = 0;
 };
 Result RunSeed(uint64_t seed, const Bugs& bugs = {});
 
@@ -77,6 +84,9 @@ class SimHost final : public agent::HostView, public agent::WorkerStarter {
   void Submit(const std::string& bytes);
   void Acknowledge(uint64_t seq);
   bool Reachable() const;
+  // Its app hangs; with a bad release until that is rolled back.
+  void Hang(bool bad_release);
+  void Heal();
 
   bool Held() override { return false; }
   agent::SanctionsFile ReadSanctions() override { return sanctions_; }
@@ -92,7 +102,8 @@ class SimHost final : public agent::HostView, public agent::WorkerStarter {
 
   const int index;
   const std::string id, name;
-  bool hung = false;
+  bool hung = false, bad_release = false;
+  Micros hung_since = 0;
   int64_t pid = 1000;
   Micros partitioned_until = 0;
   uint64_t session = 0;  // 0: none
@@ -175,6 +186,7 @@ class World {
   void Broken(std::string what);
   void Delivered(const v1::Notice& notice);
   void Effect(const std::string& command, const SimHost& host);
+  void EndedBadly(const std::string& command) { bad_ends.insert(command); }
   bool chaos() const { return chaos_; }
 
   FakeClock clock;
@@ -186,13 +198,19 @@ class World {
   uint64_t epoch = 0;
   std::vector<std::unique_ptr<SimHost>> hosts;
   SimController controller;
-  std::map<std::string, int> effects;    // command id (hex) -> starts
+  std::map<std::string, int> effects;  // command id (hex) -> starts
+  std::map<std::string, Micros> effect_at;
+  std::set<std::string> bad_ends;        // commands whose worker died
   std::map<std::string, int> delivered;  // notice key -> times
   size_t crashes = 0;
 
  private:
   void Chaos();
   void Person();
+  void RunOnSome(v1::PersonAct& act);
+  void DecideOnSomething(v1::PersonAct& act);
+  void SomethingWasChanged();
+  void PlanWentOn(const v1::CommandEntry& command);
   void Step(Micros until);
   void Finish(Result& result);
 
@@ -203,6 +221,9 @@ class World {
   std::string trace_;
   std::vector<std::string> broken_;
 };
+
+// The log as a decider with that fault would have written it.
+std::vector<engine::Record> Planted(std::vector<engine::Record> records, const Bugs& bugs);
 
 // Folds the whole log once more and looks at each step; adds to what is broken.
 void CheckLog(const World& world, const std::vector<engine::Record>& records,

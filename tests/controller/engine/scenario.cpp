@@ -57,6 +57,22 @@ v1::Policy Scenario::RestartPolicy() {
   return policy;
 }
 
+v1::Policy Scenario::ReleasePolicy() {
+  v1::Policy policy = RestartPolicy();
+  policy.set_name("bad-release");
+  policy.clear_alerts();
+  policy.add_alerts("AppDown");
+  v1::PolicyStep* step = policy.add_steps();
+  step->set_action("release.rollback");
+  (*step->mutable_with())["user"] = "$labels.user";
+  (*step->mutable_with())["deployment"] = "shop";
+  step->set_only_if_changed_within_us(2 * kHour);
+  step->mutable_verify()->set_expr("probe_success == 1");
+  step->mutable_verify()->set_within_us(60 * kSecond);
+  step->mutable_verify()->set_hold_us(30 * kSecond);
+  return policy;
+}
+
 v1::Config Scenario::DefaultConfig() {
   v1::Config config;
   *config.add_policies() = RestartPolicy();
@@ -127,6 +143,7 @@ void Scenario::ConnectHost(int n, const std::function<void(v1::Host&)>& change) 
   host->set_name(Name(n));
   host->set_executor_connected(true);
   host->add_actions("pm2.restart");
+  host->add_actions("release.rollback");
   host->add_apps(std::string(kUser) + "/" + kApp);
   if (change) change(*host);
   Input(payload);
@@ -175,6 +192,29 @@ void Scenario::Fire(int host, const std::string& alert, v1::Severity severity) {
 }
 
 void Scenario::Clear(int host, const std::string& alert) { Edge(SignalOf(host, alert, v1::P1), v1::CLEARED); }
+
+// Put into the log as recovery would find it there.
+void Scenario::Changed(int host, const std::function<void(v1::Change&)>& edit, Micros at) {
+  Record record;
+  record.header.set_seq(folded_.seq + 1);
+  record.header.set_time_us(now_);
+  v1::Change* change = record.payload.mutable_change_recorded()->mutable_change();
+  change->set_id("CH-" + std::to_string(record.header.seq()));
+  change->set_kind("release");
+  change->set_summary("1.8.2");
+  change->set_at_us(at == 0 ? now_ : at);
+  if (host != 0) change->set_host_id(Id(host)), change->set_host(Name(host));
+  if (edit) edit(*change);
+  Apply(folded_, record.header, record.payload);
+  log_.push_back(std::move(record));
+  engine_ = std::make_unique<Engine>(folded_);
+}
+
+Answer Scenario::Decide(const std::string& who, bool approve, const std::string& name) {
+  return Person(who, [&](v1::PersonAct& act) {
+    (approve ? act.mutable_approve() : act.mutable_deny())->set_command(name);
+  });
+}
 
 void Scenario::Watch(const std::string& id, v1::WatchEdge::Value value) {
   v1::Payload payload;
@@ -254,6 +294,10 @@ void Scenario::Carry(const Intent& intent) {
                           });
                         },
                         [&](const StartWatch& start) {
+                          const bool asked = start.watch.id().substr(0, 7) == "onlyif/";
+                          if (asked && only_if) {
+                            After(0, [this, watch = start.watch] { Watch(watch.id(), only_if(watch)); });
+                          }
                           const bool confirm = start.watch.id().substr(0, 8) == "confirm/";
                           if (!confirm || !watches_confirm) return;
                           After(0, [this, watch = start.watch] {
@@ -281,7 +325,8 @@ void Scenario::Finish(const std::string& id) {
   const v1::CommandEntry command = state().commands.at(id);
   Report(command, v1::OUTCOME_STARTED);
   Report(command, command.dry_run() ? v1::OUTCOME_DRY_RUN : v1::OUTCOME_SUCCEEDED);
-  if (!remedy_helps || command.signal().empty()) return;
+  const bool help = helps ? helps(command) : remedy_helps;
+  if (!help || command.dry_run()) return;
   After(2 * kSecond, [this, command] {
     auto it = state().signals.find(command.signal());
     if (it != state().signals.end()) Edge(it->second, v1::CLEARED);
@@ -362,6 +407,22 @@ v1::CommandEntry Scenario::Command(size_t n) const {
   auto all = Commands();
   EXPECT_LT(n, all.size());
   return n < all.size() ? all[n] : v1::CommandEntry();
+}
+
+std::vector<v1::Plan> Scenario::Plans() const {
+  std::vector<v1::Plan> all;
+  for (const Record& record : log_) {
+    if (!record.payload.has_plan_made()) continue;
+    auto it = state().plans.find(record.payload.plan_made().plan().id());
+    all.push_back(it == state().plans.end() ? record.payload.plan_made().plan() : it->second);
+  }
+  return all;
+}
+
+v1::Plan Scenario::Plan(size_t n) const {
+  auto all = Plans();
+  EXPECT_LT(n, all.size());
+  return n < all.size() ? all[n] : v1::Plan();
 }
 
 std::vector<std::string> Scenario::Pages() const {

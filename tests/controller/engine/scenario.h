@@ -19,6 +19,8 @@ class Scenario {
 
   static v1::Config DefaultConfig();
   static v1::Policy RestartPolicy();
+  // For AppDown: a restart, then a rollback when something was changed within two hours. Automatic.
+  static v1::Policy ReleasePolicy();
 
   // ---- what happens outside
   void Host(int n, v1::HostEdge::Kind kind);
@@ -27,9 +29,12 @@ class Scenario {
   void Clear(int host, const std::string& alert = "AppHung");
   void Edge(v1::Signal signal, v1::SignalState state);
   v1::Signal SignalOf(int host, const std::string& alert, v1::Severity severity) const;
+  // A change is on record, as at `at` (0: now), of a host (0: of none).
+  void Changed(int host, const std::function<void(v1::Change&)>& change = {}, Micros at = 0);
   void Watch(const std::string& id, v1::WatchEdge::Value value);
   void Report(const v1::CommandEntry& command, v1::Outcome outcome,
               v1::RefusalKind refusal = v1::REFUSAL_UNSPECIFIED, const std::string& reason = "");
+  Answer Decide(const std::string& who, bool approve, const std::string& name);  // approve or deny "1.2"
   Answer Person(const std::string& name, const std::function<void(v1::PersonAct&)>& act);
   void Load(const v1::Config& config);
   Handled Input(const v1::Payload& payload, const std::string& source = "test");
@@ -44,6 +49,8 @@ class Scenario {
   std::function<v1::NoticeResult(const v1::Notice&)> outbox;  // instead of "sent"
   bool remedy_succeeds = true;                                // STARTED and SUCCEEDED follow a delivery
   bool remedy_helps = true;     // and then the signal clears and its watch comes true
+  std::function<bool(const v1::CommandEntry&)> helps;              // instead of remedy_helps
+  std::function<v1::WatchEdge::Value(const v1::Watch&)> only_if;  // answers the watches of only_if
   bool watches_confirm = true;  // a confirm watch says: still firing, on a sample of now
   Micros remedy_takes = kSecond;
 
@@ -53,6 +60,8 @@ class Scenario {
   size_t incidents() const { return state().incidents.size(); }
   std::vector<v1::CommandEntry> Commands() const;  // in the order of their making
   v1::CommandEntry Command(size_t n = 0) const;
+  std::vector<v1::Plan> Plans() const;  // in the order of their making
+  v1::Plan Plan(size_t n = 0) const;
   std::vector<std::string> Pages() const;  // "receiver/transition" of every page queued, in order
   std::vector<std::string> Copies() const;
   std::vector<std::string> Decisions() const;  // "verdict/guard" of every decision record, in order

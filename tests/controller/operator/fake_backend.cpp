@@ -133,4 +133,21 @@ void FillExample(MapBackend& backend, Micros now) {
   backend.info = {"0.1.0", "44444444-4444-4444-8444-444444444444", "sqlite", 7, now - 41 * kDay, 2 * kSecond};
 }
 
+void FillPlan(MapBackend& backend, v1::PlanState state) {
+  v1::Plan plan;
+  plan.set_id(std::string(32, 'd'));
+  plan.set_number(3);
+  plan.set_incident("INC-20261123-031207");
+  plan.mutable_action()->mutable_release_rollback()->set_user("deploy");
+  plan.mutable_action()->mutable_release_rollback()->set_deployment("portal");
+  for (const char* host : {"web-1", "web-2"}) plan.add_hosts(host);
+  plan.set_requested_by("policy:bad-release");
+  plan.set_policy("bad-release");
+  plan.set_step(1);
+  plan.set_state(state);
+  if (state == v1::PLAN_RUNNING) plan.add_commands(std::string(32, 'a')), plan.set_begun(1);
+  plan.set_proposed_us(backend.now - kMinute);
+  backend.Put("plan", plan.id(), plan, plan.proposed_us(), true, plan.incident());
+}
+
 }  // namespace quell::operators

@@ -133,6 +133,8 @@ class MapBackend : public OperatorBackend {
     v1::Incident incident;
     v1::CommandEntry command;
     if (row.kind == "incident" && incident.ParseFromString(row.message)) return incident.number();
+    v1::Plan plan;
+    if (row.kind == "plan" && plan.ParseFromString(row.message)) return plan.number();
     if (row.kind == "command" && command.ParseFromString(row.message)) return command.number();
     return 0;
   }
@@ -145,7 +147,9 @@ class MapBackend : public OperatorBackend {
 
 // A fleet with something wrong in it: #416 (acknowledged by bob), #417 with commands 417.1 (did not help;
 // took log.out, proc.wchan with bytes that are no text, and missed kernel.stack) and 417.2 (waits), C-58
-// outside any; hosts web-1, web-2 and db-1 (lost).
+// outside any; hosts web-1, web-2 and db-1 (lost). FillPlan adds 417.3, a plan of two hosts
+// that waits.
 void FillExample(MapBackend& backend, Micros now);
+void FillPlan(MapBackend& backend, v1::PlanState state = v1::PLAN_AWAITING_APPROVAL);
 
 }  // namespace quell::operators

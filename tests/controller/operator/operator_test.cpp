@@ -139,6 +139,17 @@ TEST_F(References, Commands) {
     EXPECT_FALSE(ResolveCommand(backend_, text).ok()) << text;
 }
 
+TEST_F(References, PlansAreNumberedTogetherWithCommands) {
+  FillPlan(backend_);
+  for (const char* text : {"417.3", "#417.3", "dddddddddddddddddddddddddddddddd", "dddddddd"}) {
+    const auto plan = ResolvePlan(backend_, text);
+    ASSERT_TRUE(plan.ok()) << text;
+    EXPECT_EQ(plan->number(), 3u);
+    EXPECT_FALSE(ResolveCommand(backend_, text).ok()) << text;
+  }
+  EXPECT_FALSE(ResolvePlan(backend_, "417.2").ok());
+}
+
 TEST_F(References, WhatLooksLikeACommand) {
   for (const char* text : {"417.2", "#417.2", "last.2", "C-58", "aabb0000000000000000000000000000"})
     EXPECT_TRUE(LooksLikeCommand(text)) << text;
@@ -262,6 +273,40 @@ TEST_F(Documents, OfTwoCommandsThatTookAnItemOneIsToBeNamed) {
   const auto one = EvidenceDocument(backend_, EvidenceOf("417.2", "log.out"));
   ASSERT_TRUE(one.ok()) << one.status();
   EXPECT_EQ((*one)["content"], "again");
+}
+
+TEST_F(Documents, APlanStandsAmongTheCommandsAndInItsIncident) {
+  FillPlan(backend_);
+  v1::GetRequest get;
+  get.set_kind("commands");
+  const auto listed = ListDocument(backend_, get);
+  ASSERT_TRUE(listed.ok()) << listed.status();
+  const Json first = listed->json["items"][0];
+  EXPECT_EQ(first["name"], "417.3");
+  EXPECT_EQ(first["action"], "release.rollback");
+  EXPECT_EQ(first["host"], "2 hosts");
+  EXPECT_EQ(first["state"], "awaiting_approval");
+  const auto status = StatusDocument(backend_);
+  ASSERT_TRUE(status.ok()) << status.status();
+  EXPECT_EQ((*status)["incidents"][0]["plans"][0]["name"], "417.3");
+  FillPlan(backend_, v1::PLAN_RUNNING);
+  v1::DescribeRequest describe;
+  describe.set_kind("command");
+  describe.set_name("417.3");
+  const auto described = DescribeDocument(backend_, describe, Caller{"eve", Role::kViewer, "socket", 0});
+  ASSERT_TRUE(described.ok()) << described.status();
+  EXPECT_EQ((*described)["hosts"], Json::array({"web-1", "web-2"}));
+  EXPECT_EQ((*described)["begun"], 1);
+  EXPECT_EQ((*described)["commands"][0]["name"], "417.1");
+  v1::Decision decision;
+  decision.set_incident("INC-20261123-031207");
+  decision.set_verdict("ask");
+  decision.set_command(std::string(32, 'd'));
+  backend_.Put("decision", "d9", decision, kNow, true, decision.incident());
+  const auto explained = ExplainDocument(backend_, "417.3");
+  ASSERT_TRUE(explained.ok()) << explained.status();
+  EXPECT_EQ((*explained)["command"]["name"], "417.3");
+  EXPECT_EQ((*explained)["decisions"].size(), 1u);
 }
 
 TEST_F(Documents, EveryCommandStateHasItsContractsName) {
