@@ -53,7 +53,10 @@ TEST_F(HostPortsTest, EventsThatTheShardHasNoRoomForDoNotReachTheEngineAlone) {
   EXPECT_FALSE(Events()) << "the stream ends, and they come again";
   EXPECT_EQ(posted_, 0);
   EXPECT_EQ(shards_.refused(), refused + 1);
+  absl::Notification room;
+  shard.SubmitSurely("room", [&](HostShard&, Micros) { room.Notify(); });
   go.Notify();
+  ASSERT_TRUE(room.WaitForNotificationWithTimeout(absl::Seconds(20)));
   EXPECT_TRUE(shard.RunAndWait([](HostShard&, Micros) {}, absl::Seconds(20)));
   EXPECT_TRUE(Events());
   EXPECT_EQ(posted_, 2);

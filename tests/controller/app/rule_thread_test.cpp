@@ -135,8 +135,10 @@ TEST_F(RuleThreadTest, AFullQueueRefusesAndCountsButKeepsWhatMustNotBeLost) {
   thread_.SubmitSurely("watch a", note("set a"));
   thread_.SubmitSurely("watch b", note("set b"));
   thread_.SubmitSurely("watch a", note("end a"));
+  absl::Notification last;
+  thread_.SubmitSurely("z", [&](Subject&, Micros) { last.Notify(); });
   go.Notify();
-  EXPECT_TRUE(thread_.RunAndWait([](Subject&, Micros) {}, absl::Seconds(20)));
+  ASSERT_TRUE(last.WaitForNotificationWithTimeout(absl::Seconds(20)));
   EXPECT_EQ(ran, (std::vector<std::string>{"end a", "set b"})) << "the newest word of each name";
 }
 
