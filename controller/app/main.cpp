@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
 #include "common/security/grpc_credentials.h"
@@ -42,9 +43,30 @@ int Usage() {
 }
 
 #ifdef QUELL_CRASH_STEPS
+// What a record is called in --crash-at besides its kind, where one kind says several things; else "".
+std::string MomentOf(const v1::Payload& payload) {
+  const auto lower = [](const std::string& name) { return absl::AsciiStrToLower(name); };
+  if (payload.has_command_delivered()) return payload.command_delivered().handed_over() ? "handed_over" : "";
+  if (payload.has_command_reported())
+    return lower(v1::Outcome_Name(payload.command_reported().report().outcome()));
+  if (payload.has_command_changed()) {
+    const v1::CommandEntry& command = payload.command_changed().set();
+    return command.verification() == v1::VERIFICATION_STATE_UNSPECIFIED
+               ? ""
+               : lower(v1::VerificationState_Name(command.verification()));
+  }
+  if (payload.has_incident_changed()) {
+    const v1::Incident& incident = payload.incident_changed().set();
+    return incident.status() == v1::INCIDENT_STATUS_UNSPECIFIED
+               ? ""
+               : lower(v1::IncidentStatus_Name(incident.status()));
+  }
+  return "";
+}
+
 // Of the tests' own build of this program: `--crash-at STEP:COMMIT` or `--crash-at STEP:KIND` ends it by
 // SIGKILL at that step of the commit of this number since the start, or of the first one with a record of
-// this kind.
+// this kind or moment.
 CommitHook CrashAt(const std::string& where) {
   const size_t colon = where.find(':');
   Require(colon != std::string::npos, "--crash-at takes STEP:COMMIT or STEP:KIND");
@@ -55,8 +77,9 @@ CommitHook CrashAt(const std::string& where) {
     bool here = what == std::to_string(commit);
     for (const engine::Record& record : group.records) {
       const auto* field = v1::Payload::descriptor()->FindFieldByNumber(record.payload.kind_case());
-      kinds += " " + field->name();
-      here = here || what == field->name();
+      const std::string moment = MomentOf(record.payload);
+      kinds += " " + field->name() + (moment.empty() ? "" : "/" + moment);
+      here = here || what == field->name() || what == moment;
     }
     if (!here) return;
     fprintf(stderr, "killed %s commit %llu:%s\n", at.c_str(), static_cast<unsigned long long>(commit),

@@ -125,7 +125,8 @@ v1::CommandState Target(v1::Outcome outcome) {
 }
 
 // Of one that is issued: whether a host may have it all the same. Either the rim has not said what became of
-// it (the process that would have was killed), or an earlier stream of the host took it and ended.
+// it, or a stream of the host took it and ended (or may have: the process that would have said so was
+// killed).
 bool MayBeDelivered(const Entry& command) { return command.retry_us() == 0 || command.delivered_us() != 0; }
 
 Outcome DueOne(const Entry& command, Micros now) {
@@ -243,6 +244,14 @@ Outcome OnHostConnected(const State& state, const std::string& host_id, Micros n
 Outcome OnControllerStarted(const State& state, Micros now) {
   Outcome out;
   for (const auto& [id, command] : state.commands) {
+    // Killed between sending it and saying so, or before: nobody knows. It is sent again, under its id; what
+    // this process then says of it is no word about the one before.
+    if (WantsSending(command) && command.delivered_us() == 0) {
+      CommandEdit edit(id);
+      edit.With(Entry::kDeliveredUsFieldNumber).set_delivered_us(now);
+      out.Add(edit.Take());
+      continue;
+    }
     if (command.state() != v1::DELIVERED || command.expires_us() <= now) continue;
     if (command.deliveries() < kMostDeliveries) out.Add(SendAgain(command, "the controller was started"));
   }

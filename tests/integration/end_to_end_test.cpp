@@ -11,6 +11,28 @@
 namespace quell::test {
 namespace {
 
+// What was taken of the app before it was restarted, as a person reads it.
+void ExpectEvidence(World& world) {
+  const Json list = world.Quell({"evidence", "last"});
+  ASSERT_TRUE(list.is_object());
+  ASSERT_EQ(list["commands"].size(), 1u) << list.dump(1);
+  std::map<std::string, Json> items;
+  for (const Json& item : list["commands"][0]["evidence"]) items[item["name"]] = item;
+  for (const char* name : {"describe", "log.out", "log.err", "proc.status", "proc.wchan", "proc.fds",
+                           "proc.sockets", "kernel.stack"}) {
+    ASSERT_EQ(items.count(name), 1u) << name << list.dump(1);
+    EXPECT_NE(items[name]["missing"].is_null(), items[name]["sha256"].is_null()) << items[name];
+  }
+  const Json log = world.Quell({"evidence", "last.1", "--item", "log.out"});
+  ASSERT_TRUE(log.is_object());
+  const std::string content = log["content"];
+  EXPECT_NE(content.find("last words before it hangs\n"), std::string::npos) << content;
+  EXPECT_EQ(log["sha256"], items["log.out"]["sha256"]);
+  EXPECT_EQ(log["bytes"], content.size());
+  std::string output;
+  EXPECT_EQ(world.QuellExit({"evidence", "last", "--item", "core"}, &output), 3) << output;
+}
+
 TEST(EndToEnd, AHungAppIsRestartedOnceVerifiedAndResolvedAndNobodyIsWoken) {
   HungAppScene scene;
   World& world = scene.world();
@@ -36,6 +58,7 @@ TEST(EndToEnd, AHungAppIsRestartedOnceVerifiedAndResolvedAndNobodyIsWoken) {
                              ? world.Quell({"describe", "command", commands[0]["id"].get<std::string>()})
                              : command;
   EXPECT_FALSE(described["evidence"].empty()) << described.dump(1);
+  ExpectEvidence(world);
   std::string output;
   EXPECT_EQ(world.QuellExit({"audit", "verify"}, &output), 0) << output;
   EXPECT_EQ(world.QuellExit({"explain", "last"}, &output), 0) << output;

@@ -13,11 +13,13 @@ namespace {
 
 constexpr char kApp[] = R"js(
 const fs = require("fs"), http = require("http"), dir = process.env.CONTROL;
+if (process.env.STUBBORN) process.on("SIGINT", () => process.exit(0));
 setInterval(() => {
   for (const order of ["hang", "crash"]) {
     if (!fs.existsSync(dir + "/" + order)) continue;
     fs.rmSync(dir + "/" + order);
     if (order === "crash") process.exit(1);
+    fs.writeSync(1, "last words before it hangs\n");
     for (;;) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
   }
 }, 50);
@@ -43,6 +45,13 @@ constexpr char kRules[] = R"(groups:
     annotations: {summary: "{{ $labels.app }} on {{ $labels.instance }} keeps ending"}
 )";
 
+std::string Settings(const SceneOptions& options) {
+  Json settings = Json::object();
+  if (!options.autorestart) settings["autorestart"] = false;
+  if (options.stubborn_ms > 0) settings["kill_timeout"] = options.stubborn_ms;
+  return settings.dump();
+}
+
 }  // namespace
 
 WorldOptions HungAppScene::Options(const SceneOptions& options, const std::string& control, uint16_t port) {
@@ -50,8 +59,9 @@ WorldOptions HungAppScene::Options(const SceneOptions& options, const std::strin
   WorldOptions world;
   world.apps = {{.name = "portal",
                  .source = kApp,
-                 .settings = options.autorestart ? "{}" : R"({"autorestart": false})",
+                 .settings = Settings(options),
                  .environment = {{"PORT", absl::StrCat(port)}, {"CONTROL", control}}}};
+  if (options.stubborn_ms > 0) world.apps[0].environment["STUBBORN"] = "1";
   world.rules = kRules;
   world.policies = absl::StrCat(R"(policies:
 - name: restart-app

@@ -11,6 +11,7 @@ struct SceneOptions {
   std::string mode = "automatic";
   bool sanctioned = true;
   bool autorestart = true;
+  int stubborn_ms = 0;  // not 0: the app, when it hangs, ends no sooner than PM2 kills it, after so long
   std::string page = "{unless_verified_in: 90s}";
   std::string within = "30s";  // of the verification
   std::string deadlines = "{}";

@@ -159,7 +159,8 @@ TEST_F(Pm2CollectorTest, AStartIsPushedWithItsTimeAndNoOldProcess) {
   Send(frame);
   ASSERT_TRUE(WaitFor([&] { return sink_.EventsOf("pm2.online", "web") == 1; }));
   std::map<std::string, double> samples;
-  for (const v1::EventSample& sample : sink_.Events()[0].samples())
+  const v1::Event pushed = sink_.Events()[0];
+  for (const v1::EventSample& sample : pushed.samples())
     samples[sample.series().name()] = sample.value();
   EXPECT_EQ(samples.at("pm2_app_started_seconds"), 1795403709.0);
   EXPECT_EQ(samples.at("pm2_app_pid"), -1);

@@ -62,6 +62,7 @@ class Pm2RealTest : public testing::Test {
 TEST_F(Pm2RealTest, ACrashThatPm2HealsIsAnEventAndACount) {
   Begin({{.name = "web", .source = kServer}});
   const double pid = Value("pm2_app_pid", "web");
+  const double first_start = Value("pm2_app_started_seconds", "web");
   EXPECT_GT(Value("pm2_app_resident_memory_bytes", "web"), 1e6);
   ASSERT_EQ(kill(static_cast<pid_t>(pid), SIGKILL), 0);
   ASSERT_TRUE(WaitFor([&] { return sink_.EventsOf("pm2.exit", "web") == 1; }));
@@ -70,6 +71,15 @@ TEST_F(Pm2RealTest, ACrashThatPm2HealsIsAnEventAndACount) {
     const double now = Value("pm2_app_pid", "web");
     return now > 0 && now != pid;
   }));
+  // The exit told the old start, and the new one its own, before a list did.
+  std::map<std::string, double> started;
+  for (const v1::Event& event : sink_.Events()) {
+    for (const v1::EventSample& sample : event.samples())
+      if (sample.series().name() == "pm2_app_started_seconds") started[event.kind()] = sample.value();
+  }
+  EXPECT_EQ(started["pm2.exit"], first_start);
+  EXPECT_EQ(started["pm2.online"], Value("pm2_app_started_seconds", "web"));
+  EXPECT_GT(started["pm2.online"], first_start);
   EXPECT_EQ(Value("pm2_app_unplanned_exits_total", "web"), 1);
   EXPECT_EQ(Value("pm2_app_online", "web"), 1);
   EXPECT_EQ(Value("pm2_app_stopped_by_hand", "web"), 0);

@@ -67,6 +67,35 @@ TEST(Ledger, OneThatMayHaveReachedTheHostIsUnknownAndNeverTakenForUndone) {
   EXPECT_THAT(s.Pages(), Contains("oncall/given_up"));
 }
 
+// The next process finds no stream of the host yet, and says so: that is no word about the one before it.
+TEST(Ledger, OneThatAKilledProcessMayHaveHandedOverIsUnknownThoughTheNextOneCouldNot) {
+  Scenario s;
+  s.deliver = false;
+  s.Fire(1);
+  s.Restart();
+  for (int i = 0; i < 20; ++i) {
+    NotHandedOver(s);
+    s.Pass(2 * kSecond);
+  }
+  s.Pass(kHour);
+  EXPECT_EQ(s.Command().state(), v1::COMMAND_UNKNOWN);
+  EXPECT_EQ(s.Commands().size(), 1u);
+  EXPECT_THAT(s.Pages(), Contains("oncall/given_up"));
+}
+
+TEST(Ledger, OneThatTheRimCouldNotHandOverStaysSoOverAStart) {
+  Scenario s;
+  s.deliver = false;
+  s.Fire(1);
+  NotHandedOver(s);
+  s.Restart();
+  for (int i = 0; i < 20; ++i) {
+    NotHandedOver(s);
+    s.Pass(2 * kSecond);
+  }
+  EXPECT_EQ(s.Command().state(), v1::EXPIRED);
+}
+
 TEST(Ledger, OneThatAnEarlierStreamTookIsUnknownWhenNoLaterOneDoes) {
   Scenario s;
   s.remedy_succeeds = false;
