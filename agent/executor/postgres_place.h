@@ -16,8 +16,7 @@ namespace quell::agent {
 absl::StatusOr<v1::PostgresPlace> ReadPostgresPlace(const std::string& agent_yaml, uid_t owner,
                                                     std::string_view name);
 
-// Of libpq's connection strings the form "keyword=value …" (PostgreSQL's manual, "Connection Strings"),
-// values perhaps in quotes. Without a host it is Debian's directory, without a port 5432. Pure.
+// Host, port and database of a dsn (common/config/postgres_dsn.h) whose host is a socket's directory. Pure.
 absl::StatusOr<v1::PostgresPlace> ParsePostgresPlace(std::string_view dsn);
 
 }  // namespace quell::agent

@@ -133,6 +133,11 @@ TEST(DeployFilesTest, ExampleSanctionsAllowWhatTheySay) {
   EXPECT_TRUE(allowed("boutique-client-portal"));
   EXPECT_FALSE(allowed("boutique-migrations"));
   EXPECT_FALSE(allowed("other"));
+  v1::Action terminate;
+  terminate.mutable_postgres_terminate()->set_connection("main");
+  EXPECT_TRUE(agent::FindSanction(file, agent::DescribeAction(terminate)).allowed);
+  terminate.mutable_postgres_terminate()->set_connection("other");
+  EXPECT_FALSE(agent::FindSanction(file, agent::DescribeAction(terminate)).allowed);
 }
 
 // Writes an example where a test may, with /etc/quell in it replaced by that place, and secrets beside it.

@@ -277,19 +277,15 @@ TEST(SessionTargets, X09_OnlyAPersonAsksByFilterAndAPolicyNamesTimes) {
 }
 
 TEST(PostgresPlaces, TakeHostPortAndDatabaseAndNothingElse) {
-  const auto place = ParsePostgresPlace(
-      "host = '/run/my \\'sockets\\'' port=5433 user=postgres password='x y' dbname=shop options='-c "
-      "role=postgres'");
+  const auto place = ParsePostgresPlace("host='/run/my sockets' port=5433 user=postgres dbname=shop");
   ASSERT_TRUE(place.ok()) << place.status();
-  EXPECT_EQ(place->host(), "/run/my 'sockets'");
+  EXPECT_EQ(place->host(), "/run/my sockets");
   EXPECT_EQ(place->port(), 5433u);
   EXPECT_EQ(place->dbname(), "shop");
-  EXPECT_EQ(ParsePostgresPlace("dbname=shop")->host(), "/var/run/postgresql");
-  EXPECT_EQ(ParsePostgresPlace("dbname=shop")->port(), 5432u);
+  EXPECT_EQ(ParsePostgresPlace("host=/run dbname=shop")->port(), 5432u);
   for (const char* dsn :
-       {"", "user=x", "shop", "dbname='shop", "host=localhost dbname=x", "host=/a,/b dbname=x",
-        "host=@x dbname=x", "hostaddr=127.0.0.1 dbname=x", "service=x dbname=x", "port=0 dbname=x",
-        "port=1x dbname=x", "postgresql://localhost/x"}) {
+       {"", "host=/run", "dbname=x", "host=localhost dbname=x", "host=/run dbname=x options='-c role=a'",
+        "host=/run hostaddr=127.0.0.1 dbname=x", "host=@x dbname=x"}) {
     EXPECT_FALSE(ParsePostgresPlace(dsn).ok()) << dsn;
   }
 }
@@ -298,8 +294,8 @@ TEST(PostgresPlaces, AreReadFromTheHostsOwnFile) {
   const test::TempDir directory;
   const std::string path =
       directory.Write("agent.yaml",
-                      "collectors:\n  postgres:\n  - {name: main, dsn: \"dbname=shop\"}\n"
-                      "  - {name: far, dsn: \"host=db dbname=shop\"}\n"
+                      "collectors:\n  postgres:\n  - {name: main, dsn: \"host=/run dbname=shop\"}\n"
+                      "  - {name: far, dsn: \"host=localhost dbname=shop\"}\n"
                       "  - {name: twice, dsn: \"dbname=a\"}\n  - {name: twice, dsn: \"dbname=b\"}\n");
   EXPECT_EQ(ReadPostgresPlace(path, geteuid(), "main")->dbname(), "shop");
   EXPECT_TRUE(absl::IsNotFound(ReadPostgresPlace(path, geteuid(), "other").status()));

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "common/base/ids.h"
+#include "controller/commands/ledger.h"
 #include "tests/controller/engine/scenario.h"
 
 namespace quell::engine {
@@ -201,6 +202,29 @@ TEST(Ledger, AHealedTargetIsRefusedByTheHostAndNobodyIsWoken) {
   s.Pass(kHour);
   EXPECT_THAT(s.Pages(), IsEmpty());
   EXPECT_EQ(s.incident().status(), v1::RESOLVED);
+}
+
+TEST(Ledger, SessionsOfAReportStayWithTheCommandAlsoWhenItIsRefused) {
+  for (const v1::Outcome outcome : {v1::OUTCOME_SUCCEEDED, v1::OUTCOME_REFUSED}) {
+    v1::CommandReported input;
+    input.set_host_id("h");
+    input.mutable_report()->set_id(std::string(16, 'i'));
+    input.mutable_report()->set_outcome(outcome);
+    input.mutable_report()->set_refusal(outcome == v1::OUTCOME_REFUSED ? v1::REFUSAL_SANCTION
+                                                                       : v1::REFUSAL_UNSPECIFIED);
+    input.mutable_report()->add_sessions()->set_pid(4711);
+    engine::State state;
+    v1::CommandEntry& command = state.commands[HexEncode(input.report().id())];
+    command.set_id(HexEncode(input.report().id()));
+    command.set_host_id("h");
+    command.set_state(v1::DELIVERED);
+    bool named = false;
+    for (const v1::Payload& payload : commands::OnReported(state, input, kSecond).records) {
+      const auto& sessions = payload.command_changed().set().sessions();
+      named = named || (sessions.size() == 1 && sessions[0].pid() == 4711);
+    }
+    EXPECT_TRUE(named) << v1::Outcome_Name(outcome);
+  }
 }
 
 TEST(Ledger, ASanctionThatRefusesEndsAutomationAndPages) {

@@ -79,6 +79,7 @@ void FillCommands(MapBackend& backend, Micros now) {
   first.set_started_us(now - 5 * kMinute);
   first.set_finished_us(now - 4 * kMinute);
   first.set_evidence_ms(250);
+  first.add_sessions()->set_pid(4711);
   v1::CommandReported reported;
   const auto take = [&](const std::string& name, const std::string& content) {
     const std::string sha256 = backend.PutEvidence(first.id(), name, content, now + 30 * kDay);

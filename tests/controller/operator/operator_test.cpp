@@ -193,6 +193,7 @@ TEST_F(Documents, ACommandHasTheContractsKeys) {
                           "started_at", "finished_at", "verification", "undo"})
     EXPECT_TRUE(json->contains(key)) << key;
   EXPECT_EQ((*json)["evidence"][0]["name"], "log.out");
+  EXPECT_EQ((*json)["sessions"][0]["pid"], 4711);
   const auto viewer = DescribeDocument(backend_, request, Caller{"eve", Role::kViewer, "socket", 0});
   ASSERT_TRUE(viewer.ok());
   EXPECT_TRUE((*viewer)["evidence"].empty()) << "evidence is not a viewer's to read";

@@ -35,6 +35,31 @@ TEST(Bind, ALabelIsBoundAsAWholeValueWhateverItHolds) {
   }
 }
 
+TEST(Bind, ASessionIsNamedByTheLabelsOfItsSignal) {
+  v1::PolicyStep step;
+  step.set_action("postgres.terminate");
+  v1::Signal signal;
+  const std::map<std::string, std::string> labels = {{"connection", "server"},
+                                                     {"pid", "pid"},
+                                                     {"backend_start_us", "backend_start"},
+                                                     {"xact_start_us", "xact_start"}};
+  for (const auto& [parameter, label] : labels) {
+    (*step.mutable_with())[parameter] = "$labels." + label;
+    v1::Label* added = signal.add_labels();
+    added->set_name(label);
+    added->set_value(label == "server" ? "main" : label == "pid" ? "4711" : "1795000000123457");
+  }
+  auto action = BindStep(step, signal);
+  ASSERT_TRUE(action.ok()) << action.status();
+  EXPECT_EQ(action->postgres_terminate().pid(), 4711);
+  EXPECT_EQ(action->postgres_terminate().xact_start_us(), 1'795'000'000'123'457);
+  EXPECT_EQ(TargetOf(*action), "main");
+  EXPECT_EQ(ActionRisk(*action), v1::RISK_MEDIUM);
+  signal.mutable_labels(0)->set_value("4711; id");
+  signal.mutable_labels(0)->set_name("pid");
+  EXPECT_FALSE(BindStep(step, signal).ok());
+}
+
 TEST(Bind, AMissingLabelIsAnError) {
   EXPECT_EQ(BindStep(Step(), SignalWith("deploy", "")).status().code(),
             absl::StatusCode::kFailedPrecondition);
