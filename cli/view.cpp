@@ -1,10 +1,13 @@
 #include "cli/view.h"
 
+#include <algorithm>
+#include <cctype>
 #include <functional>
 #include <map>
 #include <vector>
 
 #include "absl/strings/escaping.h"
+#include "absl/strings/str_replace.h"
 #include "cli/table.h"
 #include "common/base/time.h"
 #include "common/text/encode.h"
@@ -202,6 +205,25 @@ std::string EvidenceTable(const Json& command, const ViewOptions& options) {
   return Indented(table.Text());
 }
 
+// `value` as one word for a shell, whatever the owner of a name put in it.
+std::string ShellWord(const std::string& value) {
+  const bool plain = std::all_of(value.begin(), value.end(), [](unsigned char c) {
+    return std::isalnum(c) != 0 || c == '.' || c == '_' || c == '-' || c == '/';
+  });
+  if (plain && !value.empty()) return value;
+  return "'" + absl::StrReplaceAll(value, {{"'", "'\\''"}}) + "'";
+}
+
+// What a person would type.
+std::string UndoLine(const Json& undo) {
+  std::string line = "quell run " + Text(undo, "action") + " --host " + ShellWord(Text(undo, "host"));
+  const Json params = undo.value("params", Json::object());
+  for (const auto& [name, value] : params.items()) {
+    if (value.is_string() && value != "") line += " --" + name + " " + ShellWord(value.get<std::string>());
+  }
+  return line;
+}
+
 }  // namespace
 
 std::string ShowTime(const Json& time, const ViewOptions& options) {
@@ -289,6 +311,12 @@ std::string CommandView(const Json& command, const ViewOptions& options) {
     sessions.Add({Text(item, "pid"), Or(Text(item, "role")), Or(Text(item, "database")),
                   Or(Text(item, "application")), Or(Text(item, "state")), Text(item, "victims")});
   if (!command.value("sessions", Json::array()).empty()) out += Indented(sessions.Text());
+  if (command.contains("release") && command["release"].is_object()) {
+    const Json& release = command["release"];
+    Field(out, "release", Text(release["from"], "name") + " -> " + Text(release["to"], "name"));
+    Field(out, "running", Text(release, "running"));
+  }
+  if (command.contains("undo") && command["undo"].is_object()) Field(out, "undo", UndoLine(command["undo"]));
   out += EvidenceTable(command, options);
   return out + Section("commands", Rows("commands", command.value("commands", Json::array()), options));
 }

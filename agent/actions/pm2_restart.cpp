@@ -3,46 +3,18 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <ctime>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
-#include "agent/actions/evidence.h"
+#include "agent/actions/pm2_app.h"
 #include "agent/actions/proc.h"
-#include "agent/pm2/rpc.h"
 #include "common/base/status.h"
 
 namespace quell::agent {
 namespace {
 
 constexpr char kProc[] = "/proc";
-constexpr int kLogLines = 200;
-constexpr size_t kMostProcesses = 16;  // whose evidence is taken
-constexpr Micros kConnectWithin = 2 * kSecond;
 constexpr Micros kComeBackWithin = 3 * kSecond;
-constexpr Micros kMargin = 100 * kMillisecond;  // for writing the result before the parent's deadline
-
-v1::Pm2Process ProcessOf(const v1::Pm2App& app) {
-  v1::Pm2Process process;
-  process.set_pm_id(app.pm_id());
-  process.set_pid(app.pid());
-  process.set_started_ms(app.started_ms());
-  return process;
-}
-
-v1::WorkerResult Refused(std::string reason) {
-  v1::WorkerResult result;
-  result.set_refusal(v1::REFUSAL_CHECK);
-  result.set_reason(std::move(reason));
-  return result;
-}
-
-std::vector<v1::Pm2App> Named(std::vector<v1::Pm2App> apps, const std::string& name) {
-  const auto other = [&](const v1::Pm2App& app) { return app.name() != name || app.module(); };
-  apps.erase(std::remove_if(apps.begin(), apps.end(), other), apps.end());
-  return apps;
-}
 
 // The programs of quell itself, and whatever this worker descends from: restarting those would cut the branch
 // that this sits on.
@@ -104,35 +76,19 @@ std::string AgainstEvidence(const v1::Pm2Restart& wanted, const std::vector<v1::
   return "";
 }
 
-struct Session {
-  std::unique_ptr<pm2::Pm2Client> client;
-  std::vector<v1::Pm2App> listed;  // of the app's name
-};
-
-absl::StatusOr<Session> OpenSession(const v1::WorkerRequest& request, Clock& clock, Micros within) {
-  Session session;
-  QUELL_ASSIGN_OR_RETURN(session.client,
-                         pm2::Pm2Client::Connect(request.pm2_home(), request.target_uid(), within, clock));
-  QUELL_ASSIGN_OR_RETURN(auto apps, session.client->ListApps(within));
-  session.listed = Named(std::move(apps), request.action().pm2_restart().app());
-  return session;
+absl::StatusOr<Pm2Session> OpenSession(const v1::WorkerRequest& request, Clock& clock, Micros within) {
+  return OpenPm2Session(request, request.action().pm2_restart().app(), within, clock);
 }
 
 std::string NoDaemon(const v1::WorkerRequest& request, const absl::Status& status) {
-  return absl::StrCat("the PM2 of ", request.action().pm2_restart().user(),
-                      " does not answer: ", status.message());
-}
-
-void Pause(Micros d) {
-  const timespec time{d / kSecond, (d % kSecond) * 1000};
-  nanosleep(&time, nullptr);
+  return NoPm2(request.action().pm2_restart().user(), status);
 }
 
 class Pm2RestartAction final : public Action {
  public:
   v1::WorkerResult Check(const v1::WorkerRequest& request, Clock& clock) override {
     auto session = OpenSession(request, clock, kConnectWithin);
-    if (!session.ok()) return Refused(NoDaemon(request, session.status()));
+    if (!session.ok()) return RefusedResult(NoDaemon(request, session.status()));
     Pm2Judgement judgement = JudgePm2Restart(request.action().pm2_restart(), session->listed);
     return Judged(judgement);
   }
@@ -142,7 +98,7 @@ class Pm2RestartAction final : public Action {
 
  private:
   static v1::WorkerResult Judged(const Pm2Judgement& judgement) {
-    if (!judgement.reason.empty()) return Refused(judgement.reason);
+    if (!judgement.reason.empty()) return RefusedResult(judgement.reason);
     v1::WorkerResult result;
     result.set_ok(true);
     for (const v1::Pm2App& app : judgement.targets) *result.add_before() = ProcessOf(app);
@@ -157,54 +113,26 @@ v1::WorkerResult Pm2RestartAction::Evidence(const v1::WorkerRequest& request, Cl
   const Micros budget = Micros{request.budget_ms()} * kMillisecond;
   v1::WorkerResult result;
   result.set_ok(true);
-  EvidenceCollector collector(clock, began, budget - std::min(budget / 4, kMargin), request.budget_bytes(),
-                              result);
+  EvidenceCollector collector(clock, began, budget - std::min(budget / 4, kWorkerMargin),
+                              request.budget_bytes(), result);
+  const v1::Pm2Restart& wanted = request.action().pm2_restart();
   // A daemon that hangs costs half of the time; what /proc says of the expected processes is had all the
   // same.
-  auto session = OpenSession(request, clock, std::max<Micros>(budget / 4, kMillisecond));
-  std::vector<v1::Pm2App> apps;
-  if (session.ok()) {
-    apps = session->listed;
-  } else {
-    collector.Missing("describe", NoDaemon(request, session.status()));
-    collector.Missing("log.out", "PM2 did not say where it is");
-    collector.Missing("log.err", "PM2 did not say where it is");
-    for (const v1::Pm2Process& expected : request.action().pm2_restart().expect()) {
-      v1::Pm2App& app = apps.emplace_back();
-      app.set_pm_id(expected.pm_id());
-      app.set_pid(expected.pid());
-    }
-  }
-  if (apps.size() > kMostProcesses) {
-    collector.Missing("processes",
-                      absl::StrCat("of ", apps.size(), " processes the first 16 were looked at"));
-    apps.resize(kMostProcesses);
-  }
-  for (const v1::Pm2App& app : apps) {
-    const std::string suffix = apps.size() == 1 ? "" : absl::StrCat("/", app.pm_id());
-    const uint64_t share = request.budget_bytes() / (3 * apps.size());  // of the bytes, for each of two logs
-    if (session.ok()) {
-      collector.Item("describe" + suffix,
-                     [&]() -> absl::StatusOr<std::string> { return app.Utf8DebugString(); });
-      collector.Item("log.out" + suffix, [&] { return TailOfLog(app.out_log_path(), kLogLines, share); });
-      collector.Item("log.err" + suffix, [&] { return TailOfLog(app.err_log_path(), kLogLines, share); });
-    }
-    CollectProcess(collector, kProc, app.pid(), suffix);
-  }
+  CollectPm2App(collector, request,
+                {wanted.user(), wanted.app(), {wanted.expect().begin(), wanted.expect().end()}},
+                std::max<Micros>(budget / 4, kMillisecond), clock);
   return result;
 }
 
 v1::WorkerResult Pm2RestartAction::Run(const v1::WorkerRequest& request, Clock& clock) {
-  const Micros deadline = clock.Monotonic() + Micros{request.budget_ms()} * kMillisecond - kMargin;
+  const Micros deadline = clock.Monotonic() + Micros{request.budget_ms()} * kMillisecond - kWorkerMargin;
   auto session = OpenSession(request, clock, kConnectWithin);
-  if (!session.ok()) return Refused(NoDaemon(request, session.status()));
+  if (!session.ok()) return RefusedResult(NoDaemon(request, session.status()));
   const Pm2Judgement judgement = JudgePm2Restart(request.action().pm2_restart(), session->listed);
   v1::WorkerResult result = Judged(judgement);
   if (!result.ok()) return result;
   for (const v1::Pm2App& app : judgement.targets) {
-    const Micros kill_timeout =
-        app.kill_timeout_ms() > 0 ? app.kill_timeout_ms() * kMillisecond : 1600 * kMillisecond;
-    const Micros within = std::min(pm2::RestartDeadline(kill_timeout), deadline - clock.Monotonic());
+    const Micros within = std::min(RestartDeadlineOf(app), deadline - clock.Monotonic());
     const absl::Status done = within <= 0 ? absl::DeadlineExceededError("no time was left")
                                           : session->client->Restart(app.pm_id(), within);
     if (done.ok()) continue;

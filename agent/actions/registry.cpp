@@ -2,6 +2,7 @@
 #include "agent/actions/action.h"
 #include "agent/actions/pm2_restart.h"
 #include "agent/actions/postgres_session.h"
+#include "agent/actions/release_rollback.h"
 
 namespace quell::agent {
 
@@ -10,6 +11,7 @@ const std::vector<ActionRow>& ActionRegistry() {
       {"pm2.restart", v1::Action::kPm2Restart, MakePm2Restart},
       {"postgres.terminate", v1::Action::kPostgresTerminate, MakePostgresSession},
       {"postgres.cancel", v1::Action::kPostgresCancel, MakePostgresSession},
+      {"release.rollback", v1::Action::kReleaseRollback, MakeReleaseRollback},
   };
   return *rows;
 }

@@ -1,6 +1,6 @@
 // ChildPool: child processes awaited on a thread each; their ends are queued, and wake_fd() becomes readable.
 // Start, Kill and TakeEnds belong to one thread. Bound: whoever starts them bounds their number (8 commands,
-// one reader per PM2 user).
+// one look at releases, one reader per PM2 user).
 #pragma once
 #include <map>
 #include <memory>

@@ -18,6 +18,8 @@ constexpr size_t kMostRunning = 8;
 constexpr size_t kMostOutcomes = 64;
 constexpr size_t kMostOutcomeBytes = 8 << 20;
 constexpr Micros kCheckDeadline = 5 * kSecond;
+// Reads a whole release. With the evidence it still leaves most of a nonce's 30 s to the command's way here.
+constexpr Micros kReleaseCheckDeadline = 12 * kSecond;
 constexpr uint64_t kLargestBundle = 1 << 20;
 constexpr size_t kLongestError = 4096;
 
@@ -30,13 +32,22 @@ Executor::Executor(ExecutorOptions options, Clock& clock, Disk& disk, WorkerStar
       starter_(starter),
       host_(host),
       journal_(disk, {options_.journal_path, options_.boot_id}),
-      nonces_(options_.random) {
+      nonces_(options_.random),
+      releases_({options_.releases_path, options_.own_uid, options_.root, options_.releases_every}, clock,
+                disk, starter, host, [this](const DeploymentKey& key) {
+                  for (const auto& [id, command] : running_) {
+                    const v1::ReleaseRollback& rollback = command.verified.body.action().release_rollback();
+                    if (rollback.user() == key.user && rollback.deployment() == key.deployment) return true;
+                  }
+                  return false;
+                }) {
   journal_.on_step = options_.on_step;
 }
 
 absl::Status Executor::Open(std::string_view bundle) {
   nonces_.Tick(clock_.Boot());
   LoadTrust(bundle);
+  releases_.Open();
   QUELL_RETURN_IF_ERROR(journal_.Open(clock_.Wall()));
   RecoverUnknown();
   return trust_ ? journal_.status() : absl::FailedPreconditionError(trust_error_);
@@ -65,10 +76,12 @@ void Executor::RecoverUnknown() {
   }
   for (const std::string& id : open) {
     const bool started = journal_.Find(id)->started.has_value();
-    const v1::CommandReport report = NewReport(
+    v1::CommandReport report = NewReport(
         id, v1::OUTCOME_UNKNOWN,
         started ? "the executor ended while the worker ran; how it went is not known"
                 : "the executor ended when the worker was about to start; whether it did is not known");
+    const v1::JournalIntent& intent = journal_.Find(id)->intent;
+    if (intent.has_release()) *report.mutable_release() = intent.release();
     if (!journal_.WriteOutcome(report).ok()) return;  // the next start says it again
   }
   for (const auto& [id, entry] : journal_.entries()) {
@@ -123,7 +136,7 @@ void Executor::Submit(std::string_view signed_command) {
   if (const JournalEntry* known = journal_.Find(body.id())) return AnswerFromJournal(*known);
   command.info = DescribeAction(body.action());
   command.sessions = SessionTargetOf(body.action());
-  command.target_key = absl::StrJoin(command.info.target, absl::string_view("\0", 1));
+  command.targets = TargetKeys(command);
   // The epoch is raised only by a command that is fresh as well: a recorded one must not fence a living
   // controller.
   const bool ready = VerifyFreshness(command.verified, context, nonces_, clock_.Boot(), failure) &&
@@ -134,7 +147,9 @@ void Executor::Submit(std::string_view signed_command) {
   Step("verified");
   const std::string id = body.id();
   Command& kept = running_[id] = std::move(command);
-  const absl::Status started = StartWorker(kept, v1::WORKER_TASK_CHECK, kCheckDeadline);
+  const Micros deadline =
+      kept.verified.body.action().has_release_rollback() ? kReleaseCheckDeadline : kCheckDeadline;
+  const absl::Status started = StartWorker(kept, v1::WORKER_TASK_CHECK, deadline);
   if (!started.ok()) {
     Unstarted(v1::OUTCOME_REFUSED, v1::REFUSAL_CHECK, std::string(started.message()), kept);
   }
@@ -152,10 +167,24 @@ bool Executor::RaiseEpoch(const v1::CommandBody& body, VerifyFailure& failure) {
   return false;
 }
 
+std::vector<std::string> Executor::TargetKeys(const Command& command) {
+  const absl::string_view nul("\0", 1);
+  std::vector<std::string> keys = {absl::StrJoin(command.info.target, nul)};
+  if (!command.verified.body.action().has_release_rollback()) return keys;
+  // A rollback starts its deployment's app anew: nothing else may touch that meanwhile.
+  for (const SanctionEntry& entry : FindSanction(host_.ReadSanctions(), command.info).limits) {
+    if (!entry.release->app.empty()) keys.push_back(absl::StrCat(command.info.user, nul, entry.release->app));
+  }
+  return keys;
+}
+
 bool Executor::HasRoom(const Command& command, VerifyFailure& failure) {
   failure.kind = v1::REFUSAL_BUSY;
   for (const auto& [id, other] : running_) {
-    if (other.target_key != command.target_key) continue;
+    const bool apart = std::none_of(other.targets.begin(), other.targets.end(), [&](const std::string& key) {
+      return std::find(command.targets.begin(), command.targets.end(), key) != command.targets.end();
+    });
+    if (apart) continue;
     failure.reason = "another command runs on this target";
     return false;
   }

@@ -30,6 +30,7 @@
 #include "agent/executor/host_view.h"
 #include "agent/executor/journal.h"
 #include "agent/executor/nonce.h"
+#include "agent/executor/release_recorder.h"
 #include "agent/executor/session_sanctions.h"
 #include "agent/executor/verify.h"
 #include "agent/executor/worker_starter.h"
@@ -43,9 +44,11 @@ struct ExecutorOptions {
   std::string host_id;  // uuid of this host, as the agent's certificate has it
   std::string boot_id;  // of this boot
   std::string journal_path;
-  std::string trust_path;  // where a bundle that came over the stream is kept
-  std::string root_pin;    // hex SHA-256 of the trust root's key
-  bool root = false;       // may act for other users
+  std::string trust_path;     // where a bundle that came over the stream is kept
+  std::string releases_path;  // of the book of releases; empty: there is none, and no rollback
+  Micros releases_every = kReleasesEvery;
+  std::string root_pin;  // hex SHA-256 of the trust root's key
+  bool root = false;     // may act for other users
   uid_t own_uid = 0;
   gid_t own_gid = 0;
   std::function<std::string(size_t)> random;           // that many random bytes
@@ -85,19 +88,21 @@ class Executor {
   uint64_t reports_dropped() const { return reports_dropped_; }
 
  private:
-  enum class Phase { kCheck, kEvidence, kEffect, kRecord };
+  enum class Phase { kCheck, kMigrations, kEvidence, kEffect, kRecord };
   struct Command {
     VerifiedCommand verified;
     ActionInfo info;
     HostUser user;   // whom the workers run as
     HostUser actor;  // the one that has the effect; mostly the same
     std::optional<SessionTarget> sessions;
-    v1::PostgresPlace postgres;  // where those are
-    std::string spared;          // sessions that are left alone, in a sentence
-    std::string target_key;
+    v1::PostgresPlace postgres;        // where those are
+    std::string spared;                // sessions that are left alone, in a sentence
+    std::vector<std::string> targets;  // of which no other command may have one meanwhile
     Phase phase = Phase::kCheck;
     uint64_t worker = 0;
     Micros phase_began = 0;  // monotonic
+    std::string would;       // what it would do, in a sentence
+    std::string migrations;  // that the release to go to brings along, one a line
     v1::JournalIntent intent;
     v1::CommandReport outcome;  // in kRecord: waits for the journal
   };
@@ -114,6 +119,7 @@ class Executor {
   void Unstarted(v1::Outcome outcome, v1::RefusalKind kind, std::string_view reason, Command& command);
   void AnswerFromJournal(const JournalEntry& entry);
   bool RaiseEpoch(const v1::CommandBody& body, VerifyFailure& failure);
+  std::vector<std::string> TargetKeys(const Command& command);
   bool HasRoom(const Command& command, VerifyFailure& failure);
   bool Sanctioned(const Command& command, bool rates, VerifyFailure& failure);
   bool NotHeld(VerifyFailure& failure);
@@ -127,6 +133,7 @@ class Executor {
 
   absl::Status StartWorker(Command& command, v1::WorkerTask task, Micros deadline);
   void AfterCheck(Command& command, const ExitStatus& exit);
+  void Checked(Command& command);
   void StartEvidence(Command& command);
   void AfterEvidence(Command& command, const ExitStatus& exit);
   void AddKernelStacks(Command& command);
@@ -135,6 +142,15 @@ class Executor {
   void TellStarted(Command& command);
   void AfterEffect(Command& command, const ExitStatus& exit);
   void Record(Command& command);
+
+  // Of release.rollback; executor_releases.cpp.
+  DeploymentKey DeploymentOf(const Command& command) const;
+  absl::Status FillRelease(const Command& command, v1::WorkerRequest& request) const;
+  void AfterReleaseCheck(const v1::WorkerResult& result, Command& command);
+  absl::Status StartMigrations(const ReleaseSanction& sanction, Command& command);
+  void AfterMigrations(Command& command, const ExitStatus& exit);
+  absl::Status AboutToRollBack(const Command& command);
+  void TakeRunning(std::string_view path, Command& command);
 
   v1::CommandReport NewReport(std::string_view id, v1::Outcome outcome, std::string_view reason);
   void AddPending(v1::CommandReport report, bool durable);
@@ -152,6 +168,7 @@ class Executor {
   std::map<std::string, Command> running_;   // by id
   std::map<uint64_t, std::string> workers_;  // worker -> id
   std::map<uint64_t, Pending> pending_;      // by report sequence
+  ReleaseRecorder releases_;
   uint64_t refused_ = 0;
   uint64_t reports_dropped_ = 0;
   bool status_due_ = true;

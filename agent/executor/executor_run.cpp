@@ -45,6 +45,7 @@ absl::Status Executor::StartWorker(Command& command, v1::WorkerTask task, Micros
   job.request.set_by_person(ByPerson(body));
   if (command.sessions) *job.request.mutable_postgres() = command.postgres;
   *job.request.mutable_sessions() = command.intent.sessions();
+  if (body.action().has_release_rollback()) QUELL_RETURN_IF_ERROR(FillRelease(command, job.request));
   job.deadline = deadline;
   job.output_limit = task == v1::WORKER_TASK_EVIDENCE ? bytes + kLargestCheckOutput : kLargestCheckOutput;
   auto worker = starter_.Start(job);
@@ -56,6 +57,7 @@ absl::Status Executor::StartWorker(Command& command, v1::WorkerTask task, Micros
 }
 
 void Executor::OnWorkerExit(uint64_t worker, const ExitStatus& exit) {
+  if (releases_.OnWorkerExit(worker, exit)) return;
   auto known = workers_.find(worker);
   if (known == workers_.end()) return;
   const std::string id = known->second;
@@ -64,6 +66,8 @@ void Executor::OnWorkerExit(uint64_t worker, const ExitStatus& exit) {
   switch (command.phase) {
     case Phase::kCheck:
       return AfterCheck(command, exit);
+    case Phase::kMigrations:
+      return AfterMigrations(command, exit);
     case Phase::kEvidence:
       return AfterEvidence(command, exit);
     case Phase::kEffect:
@@ -82,12 +86,18 @@ void Executor::AfterCheck(Command& command, const ExitStatus& exit) {
   }
   *command.intent.mutable_before() = result->before();
   if (command.sessions && !TakeSessions(*result, command)) return;
+  if (command.verified.body.action().has_release_rollback()) return AfterReleaseCheck(*result, command);
+  Checked(command);
+}
+
+void Executor::Checked(Command& command) {
   Step("checked");
   if (command.verified.body.dry_run()) {
-    return Unstarted(
-        v1::OUTCOME_DRY_RUN, v1::REFUSAL_UNSPECIFIED,
-        WithSpared("would be done: it is sanctioned, and the target is as expected", command.spared),
-        command);
+    return Unstarted(v1::OUTCOME_DRY_RUN, v1::REFUSAL_UNSPECIFIED,
+                     WithSpared(WithSpared("would be done: it is sanctioned, and the target is as expected",
+                                           command.would),
+                                command.spared),
+                     command);
   }
   if (command.info.ends_process) return StartEvidence(command);
   BeginEffect(command);
@@ -171,6 +181,12 @@ void Executor::StartEffect(Command& command) {
              Sanctioned(command, /*rates=*/false, failure) && NotHeld(failure);
   Step("rechecked");
   if (may) {
+    const absl::Status noted = AboutToRollBack(command);
+    may = noted.ok();
+    failure.kind = v1::REFUSAL_JOURNAL;
+    failure.reason = std::string(noted.message());
+  }
+  if (may) {
     const Micros deadline = Micros{Or(body.deadline_ms(), kDefaultDeadlineMs)} * kMillisecond;
     const absl::Status started = StartWorker(command, v1::WORKER_TASK_RUN, deadline);
     may = started.ok();
@@ -219,6 +235,9 @@ void Executor::AfterEffect(Command& command, const ExitStatus& exit) {
   *command.outcome.mutable_before() = command.intent.before();
   *command.outcome.mutable_sessions() = command.intent.sessions();
   if (result.ok()) *command.outcome.mutable_after() = result->after();
+  if (command.intent.has_release()) {
+    TakeRunning(result.ok() ? result->release().running() : std::string(), command);
+  }
   Record(command);
 }
 
@@ -283,6 +302,7 @@ void Executor::Unstarted(v1::Outcome outcome, v1::RefusalKind kind, std::string_
   *report.mutable_before() = command.intent.before();
   *report.mutable_sessions() = command.intent.sessions();
   *report.mutable_evidence() = command.intent.evidence();
+  if (command.intent.has_release()) *report.mutable_release() = command.intent.release();
   report.set_evidence_ms(command.intent.evidence_ms());
   AddPending(std::move(report), false);
   running_.erase(id);
@@ -304,8 +324,9 @@ void Executor::AnswerFromJournal(const JournalEntry& entry) {
 void Executor::Cancel(std::string_view id) {
   auto command = running_.find(std::string(id));
   if (command == running_.end()) return;
+  const Phase phase = command->second.phase;
   const bool before_effect =
-      command->second.phase == Phase::kCheck || command->second.phase == Phase::kEvidence;
+      phase == Phase::kCheck || phase == Phase::kMigrations || phase == Phase::kEvidence;
   if (!before_effect) return;
   const uint64_t worker = command->second.worker;
   workers_.erase(worker);
@@ -344,6 +365,7 @@ void Executor::Tick() {
     if (command.phase == Phase::kRecord) waiting.push_back(&command);
   }
   for (Command* command : waiting) Record(*command);
+  releases_.Tick();
   for (auto& [seq, pending] : pending_) {
     if (pending.sent_at >= 0 && clock_.Monotonic() - pending.sent_at >= kSendAgain) pending.sent_at = -1;
   }

@@ -32,6 +32,8 @@ class HostView {
   virtual absl::StatusOr<HostUser> FindUser(std::string_view name) = 0;
   // Where the PostgreSQL server of that name in agent.yaml listens; read anew at each call.
   virtual absl::StatusOr<v1::PostgresPlace> FindPostgres(std::string_view connection) = 0;
+  // A statement that sanctions name by its file: root's own, at most 64 KiB.
+  virtual absl::StatusOr<std::string> ReadQuery(const std::string& path) = 0;
   // Bytes of /proc/PID/stack, unparsed, when this process may read them and `pid` belongs to `uid`.
   virtual absl::StatusOr<std::string> KernelStack(int64_t pid, uid_t uid) = 0;
 };

@@ -40,11 +40,12 @@ struct Options {
   std::string agent_config = "/etc/quell/agent.yaml";
   std::string worker = "/usr/lib/quell/quell-worker";
   std::string reader = "/usr/lib/quell/quell-pm2-reader";
+  int64_t releases_every = kReleasesEvery / kSecond;
   std::string crash_at;  // a journal step to end at, in the tests' own build of this program
 };
 
 void Describe(CLI::App& app, Options& o) {
-  app.add_option("--state", o.state, "directory of journal and trust, made when absent")
+  app.add_option("--state", o.state, "directory of journal, trust and releases, made when absent")
       ->capture_default_str();
   app.add_option("--socket", o.socket, "where the agent connects")->capture_default_str();
   app.add_option("--agent-uid", o.agent_uid, "user of the agent; without it: the one this runs as");
@@ -57,6 +58,10 @@ void Describe(CLI::App& app, Options& o) {
       ->capture_default_str();
   app.add_option("--worker", o.worker, "quell-worker's path")->capture_default_str();
   app.add_option("--reader", o.reader, "quell-pm2-reader's path")->capture_default_str();
+  app.add_option("--releases-every", o.releases_every,
+                 "seconds between looks at a deployment's current release")
+      ->check(CLI::Range(1, 3600))
+      ->capture_default_str();
 #ifdef QUELL_CRASH_STEPS
   app.add_option("--crash-at", o.crash_at, "ends the process by SIGKILL at this step");
 #endif
@@ -111,6 +116,8 @@ absl::StatusOr<ExecutorOptions> CoreOptions(const Options& o, uid_t owner) {
   options.boot_id = std::string(absl::StripAsciiWhitespace(boot));
   options.journal_path = absl::StrCat(o.state, "/journal");
   options.trust_path = absl::StrCat(o.state, "/trust.bundle");
+  options.releases_path = absl::StrCat(o.state, "/releases");
+  options.releases_every = o.releases_every * kSecond;
   options.own_uid = geteuid();
   options.own_gid = getegid();
   options.root = options.own_uid == 0;

@@ -20,6 +20,7 @@ namespace quell::agent {
 namespace {
 
 constexpr uint64_t kLargestStack = 64 << 10;
+constexpr uint64_t kLargestQuery = 64 << 10;
 constexpr size_t kMostUsers = 64;
 
 }  // namespace
@@ -53,6 +54,10 @@ absl::StatusOr<HostUser> RealHost::FindUser(std::string_view name) {
 
 absl::StatusOr<v1::PostgresPlace> RealHost::FindPostgres(std::string_view connection) {
   return ReadPostgresPlace(options_.agent_yaml, options_.owner, connection);
+}
+
+absl::StatusOr<std::string> RealHost::ReadQuery(const std::string& path) {
+  return ReadGuardedFile(path, options_.owner, kLargestQuery);
 }
 
 absl::StatusOr<std::string> RealHost::KernelStack(int64_t pid, uid_t uid) {

@@ -24,6 +24,7 @@ class RealHost final : public HostView {
   SanctionsFile ReadSanctions() override;
   absl::StatusOr<HostUser> FindUser(std::string_view name) override;
   absl::StatusOr<v1::PostgresPlace> FindPostgres(std::string_view connection) override;
+  absl::StatusOr<std::string> ReadQuery(const std::string& path) override;
   absl::StatusOr<std::string> KernelStack(int64_t pid, uid_t uid) override;
 
  private:

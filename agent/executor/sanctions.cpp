@@ -22,6 +22,7 @@ using config::YamlNode;
 constexpr uint64_t kLargestFile = 1 << 20;
 constexpr size_t kMostFiles = 64;
 constexpr size_t kMostEntries = 4096;
+constexpr size_t kLongestPath = 1024;
 
 // What an entry of an action may hold besides action, allow, deny, limits and approval.
 struct Shape {
@@ -42,7 +43,7 @@ const std::vector<Shape>& Shapes() {
       {"pm2.start", {"apps"}, {"per_hour"}, {}, {}, {}, true},
       {"pm2.stop", {"apps"}, {"per_hour"}, {"longest"}, {}, {}, true},
       {"pm2.scale", {"apps"}, {"per_hour", "min", "max"}, {"longest"}, {}, {}, true},
-      {"release.rollback", {}, {"per_hour"}, {}, {"deployment", "path", "layout"}, {"app"}, true},
+      {"release.rollback", {}, {"per_hour"}, {}, {}, {}, true},
       {"maintenance.on", {}, {"per_hour"}, {"longest"}, {"deployment", "path"}, {}, true},
       {"maintenance.off", {}, {"per_hour"}, {}, {"deployment", "path"}, {}, true},
       {"postgres.terminate",
@@ -120,7 +121,6 @@ void ReadFurther(MapReader& map, const Shape& shape, const YamlNode& node, Probl
     map.String(key, key == "connection" ? &entry.connection : &ignored, kRequired);
   for (const std::string_view key : shape.text) map.String(key, &ignored);
   std::vector<std::string> names;
-  if (shape.action == "release.rollback") map.Strings("never", &names);
   if (shape.action == "procedure.run") {
     map.Strings("argv", &names, kRequired);
     std::map<std::string, std::string> params;
@@ -129,6 +129,38 @@ void ReadFurther(MapReader& map, const Shape& shape, const YamlNode& node, Probl
   std::string env_file;
   if (map.Has("env_file")) map.String("env_file", &env_file);
   if (!env_file.empty() && env_file[0] != '/') problems.Add(node.At("env_file is not an absolute path"));
+}
+
+void ReadRelease(MapReader& map, const YamlNode& node, Problems& problems, SanctionEntry& entry) {
+  ReleaseSanction release;
+  map.String("deployment", &release.deployment, kRequired);
+  map.String("path", &release.path, kRequired);
+  map.String("layout", &release.layout, kRequired);
+  map.String("app", &release.app);
+  map.Strings("never", &release.never);
+  map.Map("migrations", [&](const YamlNode& migrations_node) {
+    MapReader migrations(migrations_node, problems, "migrations");
+    migrations.String("connection", &release.migrations_connection, kRequired);
+    migrations.String("query_file", &release.migrations_query_file);
+    migrations.Finish();
+  });
+  if (!release.layout.empty() && release.layout != "releases") {
+    problems.Add(node.At("layout is `releases`: a directory of releases with a link `current` beside it"));
+  }
+  if (release.path.size() > kLongestPath) {
+    problems.Add(node.At(absl::StrCat("path is longer than ", kLongestPath, " bytes")));
+  }
+  while (release.path.size() > 1 && release.path.back() == '/') release.path.pop_back();
+  // What is recorded of it is found again by this very text.
+  for (absl::string_view part : absl::StrSplit(release.path.substr(release.path.empty() ? 0 : 1), '/')) {
+    if (part.empty() || part == "." || part == "..")
+      problems.Add(node.At("path has an empty part, a . or a .."));
+  }
+  for (const std::string* path : {&release.path, &release.migrations_query_file}) {
+    if (!path->empty() && (*path)[0] != '/')
+      problems.Add(node.At(absl::StrCat(*path, " is not an absolute path")));
+  }
+  entry.release = std::move(release);
 }
 
 void CheckNames(const Shape& shape, const SanctionEntry& entry, const YamlNode& node, Problems& problems) {
@@ -170,6 +202,7 @@ void ReadEntry(const YamlNode& node, Problems& problems, std::vector<SanctionEnt
     ReadPatterns(map, "deny", *shape, problems, &entry.deny);
   }
   ReadLimits(map, *shape, problems, entry);
+  if (shape->action == "release.rollback") ReadRelease(map, node, problems, entry);
   int approval = 0;
   map.Choice("approval", {"none", "one", "two"}, &approval);
   entry.approval = static_cast<ApprovalNeeded>(approval);
@@ -269,6 +302,7 @@ bool AnyMatches(const std::map<std::string, std::vector<std::string>>& patterns,
 bool EntryMatches(const SanctionEntry& entry, std::string_view action, std::string_view user,
                   std::string_view name) {
   if (OfSessions(action)) return entry.action == action && entry.connection == name && !entry.allow.empty();
+  if (entry.release) return entry.action == action && entry.user == user && entry.release->deployment == name;
   return entry.action == action && entry.user == user &&
          AnyMatches(entry.allow, TargetDimension(action), name);
 }

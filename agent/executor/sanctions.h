@@ -2,6 +2,8 @@
 // refused. Values; pure but for LoadSanctions.
 //
 //   - {action: pm2.restart, user: deploy, allow: {apps: ["boutique-*"]}, limits: {per_hour: 6}}
+//   - {action: release.rollback, user: deploy, deployment: portal, path: /opt/portal, layout: releases,
+//      app: portal, never: ["1.6.*"], migrations: {connection: main}}
 //
 // Of all entries that match a target the strictest value of each limit and approval counts, and one deny is
 // enough. Patterns know `*` and `?` and match whole names. A name pattern counts only with an owner: without
@@ -29,6 +31,18 @@ namespace quell::agent {
 
 enum class ApprovalNeeded { kNone = 0, kOne = 1, kTwo = 2 };
 
+// Of release.rollback: one deployment, under its owner's name for it.
+struct ReleaseSanction {
+  std::string deployment;
+  std::string path;                // the directory that holds releases/ and `current`; absolute
+  std::string layout;              // "releases"
+  std::string app;                 // its PM2 app; empty: none is started anew
+  std::vector<std::string> never;  // patterns of releases that are never gone to
+  std::string
+      migrations_connection;  // agent.yaml's postgres entry that tells applied migrations; empty: none
+  std::string migrations_query_file;  // empty: Prisma's own table
+};
+
 struct SanctionEntry {
   std::string where;  // file:line
   std::string action;
@@ -40,6 +54,7 @@ struct SanctionEntry {
   std::optional<int64_t> max_targets;  // of what this entry matches, in one command
   std::optional<Micros> min_age;       // a younger target isn't touched
   ApprovalNeeded approval = ApprovalNeeded::kNone;
+  std::optional<ReleaseSanction> release;
 };
 
 struct SanctionsFile {

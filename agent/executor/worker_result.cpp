@@ -38,7 +38,8 @@ absl::StatusOr<v1::WorkerResult> ReadWorkerResult(const ExitStatus& exit) {
     return absl::DataLossError("the worker ended without a result");
   }
   const bool bounded = result.evidence_size() <= kMostItems && result.before_size() <= kMostProcesses &&
-                       result.after_size() <= kMostProcesses && result.sessions_size() <= kMostSessions;
+                       result.after_size() <= kMostProcesses && result.sessions_size() <= kMostSessions &&
+                       result.releases_size() <= 1;
   if (!bounded) return absl::ResourceExhaustedError("the worker's result is longer than it may be");
   result.set_reason(std::string(CutUtf8(result.reason(), kLongestText)));
   for (v1::PostgresSession& session : *result.mutable_sessions()) CutNames(session);

@@ -1,10 +1,12 @@
 #include "agent/pm2/rpc.h"
 
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
 
 #include "agent/pm2/messages.h"
 #include "common/base/status.h"
+#include "common/base/utf8.h"
 
 namespace quell::pm2 {
 namespace {
@@ -16,6 +18,14 @@ constexpr std::pair<std::string_view, size_t> kKnown[] = {
 
 absl::string_view View(std::string_view s) { return {s.data(), s.size()}; }
 
+// As JSON in ASCII alone. The text is UTF-8 (IsStartPath).
+std::string Quoted(const std::string& text) { return nlohmann::json(text).dump(-1, ' ', true); }
+
+bool IsStartPath(const std::string& path) {
+  return !path.empty() && path[0] == '/' && path.size() <= kMaxPathBytes && IsUtf8(path) &&
+         path.find('\0') == path.npos;
+}
+
 }  // namespace
 
 std::string MethodsJson() { return R"({"type":"methods"})"; }
@@ -26,6 +36,16 @@ std::string VersionJson() { return R"({"type":"call","method":"getVersion","args
 std::string RestartJson(int64_t pm_id) {
   return absl::StrCat(R"({"type":"call","method":"restartProcessId","args":[{"id":)", pm_id,
                       R"(,"env":{"current_conf":{}}}]})");
+}
+
+// Keys of current_conf replace those of the stored configuration; plain keys of env are merged into the
+// stored environment.
+std::string RestartFromJson(int64_t pm_id, const StartPaths& paths) {
+  const std::string pwd = paths.pwd.empty() ? "" : absl::StrCat(R"("PWD":)", Quoted(paths.pwd), ",");
+  const std::string cwd_key = paths.cwd_key.empty() ? "" : absl::StrCat(R"(,"cwd":)", Quoted(paths.cwd_key));
+  return absl::StrCat(R"({"type":"call","method":"restartProcessId","args":[{"id":)", pm_id, R"(,"env":{)",
+                      pwd, R"("current_conf":{"pm_exec_path":)", Quoted(paths.exec_path), R"(,"pm_cwd":)",
+                      Quoted(paths.cwd), cwd_key, "}}}]}");
 }
 
 absl::StatusOr<std::unique_ptr<Pm2Client>> Pm2Client::Connect(const std::string& home, uid_t uid,
@@ -98,6 +118,25 @@ absl::Status Pm2Client::Restart(int64_t pm_id, Micros within) {
   if (pm_id < 0) return absl::InvalidArgumentError(absl::StrCat("restarting PM2 process ", pm_id, ": no id"));
   QUELL_ASSIGN_OR_RETURN(const std::string reply, Call("restartProcessId", RestartJson(pm_id), within));
   return Annotate(ParseDoneReply(reply), absl::StrCat("restarting PM2 process ", pm_id));
+}
+
+absl::Status Pm2Client::RestartFrom(int64_t pm_id, const StartPaths& paths, Micros within) {
+  const auto usable_or_empty = [](const std::string& path) { return path.empty() || IsStartPath(path); };
+  const bool usable = IsStartPath(paths.exec_path) && IsStartPath(paths.cwd) &&
+                      usable_or_empty(paths.cwd_key) && usable_or_empty(paths.pwd);
+  if (pm_id < 0 || !usable) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("starting PM2 process ", pm_id, " from another directory: its paths can't be used"));
+  }
+  QUELL_ASSIGN_OR_RETURN(const std::string reply,
+                         Call("restartProcessId", RestartFromJson(pm_id, paths), within));
+  return Annotate(ParseDoneReply(reply), absl::StrCat("restarting PM2 process ", pm_id));
+}
+
+absl::StatusOr<std::vector<StartConfig>> Pm2Client::ListStartConfigs(std::string_view mention,
+                                                                     Micros within) {
+  QUELL_ASSIGN_OR_RETURN(const std::string reply, Call("getMonitorData", ListJson(), within));
+  return ParseStartConfigs(reply, mention);
 }
 
 }  // namespace quell::pm2

@@ -1,7 +1,7 @@
 // Pm2Client: calls a PM2 daemon over $PM2_HOME/rpc.sock. A wrong request can take the daemon and all its apps
-// down, so requests are fixed templates into which only integers go; what the daemon's `methods` answer lacks
-// or lists with other parameters is not called. Nothing is written to a daemon of another user than the
-// wanted one. Owned by one object, used by one thread.
+// down, so requests are fixed templates into which only integers go, and absolute paths as JSON strings; what
+// the daemon's `methods` answer lacks or lists with other parameters is not called. Nothing is written to a
+// daemon of another user than the wanted one. Owned by one object, used by one thread.
 //
 //   auto client = Pm2Client::Connect(home, uid, 2 * kSecond, RealClock());
 //   auto apps = (*client)->ListApps();
@@ -18,6 +18,7 @@
 #include "absl/status/statusor.h"
 #include "agent/pm2/amp.h"
 #include "agent/pm2/socket.h"
+#include "agent/pm2/start_config.h"
 #include "common/base/clock.h"
 #include "quell/v1/reader.pb.h"
 
@@ -30,6 +31,14 @@ inline constexpr Micros kReadDeadline = 5 * kSecond;
 inline constexpr Micros RestartDeadline(Micros kill_timeout = 1600 * kMillisecond) {
   return 2 * kill_timeout + 4 * kSecond;
 }
+
+// Where a process is to be started from.
+struct StartPaths {
+  std::string exec_path;
+  std::string cwd;
+  std::string cwd_key;  // the configured cwd; empty: stays as it is
+  std::string pwd;      // of its environment, likewise
+};
 
 class Pm2Client {
  public:
@@ -48,6 +57,13 @@ class Pm2Client {
   // such method. Aborted: the daemon's own error, with its text. DeadlineExceeded, Unavailable: nobody knows
   // whether it was done.
   absl::Status Restart(int64_t pm_id, Micros within);
+  // The same from other paths, which PM2 keeps for later starts; all else of its configuration and
+  // environment stays, and never leaves the daemon. InvalidArgument, and nothing sent: a path that is not
+  // absolute, not UTF-8 or longer than 4,096 bytes.
+  absl::Status RestartFrom(int64_t pm_id, const StartPaths& paths, Micros within);
+  // What every app is started with; see start_config.h.
+  absl::StatusOr<std::vector<StartConfig>> ListStartConfigs(std::string_view mention,
+                                                            Micros within = kReadDeadline);
 
   pid_t peer_pid() const { return socket_.peer_pid(); }
 
@@ -70,5 +86,6 @@ std::string MethodsJson();
 std::string ListJson();
 std::string VersionJson();
 std::string RestartJson(int64_t pm_id);
+std::string RestartFromJson(int64_t pm_id, const StartPaths& paths);
 
 }  // namespace quell::pm2

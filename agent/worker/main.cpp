@@ -1,8 +1,9 @@
-// quell-worker: runs one action and ends. One WorkerRequest on descriptor 0, one WorkerResult on descriptor
-// 1; started by quell-executor as the target's user, in a clean environment, with a deadline kept by the
-// parent.
+// quell-worker: runs one task of one action, or looks at a deployment's releases, and ends. One WorkerRequest
+// on descriptor 0, one WorkerResult on descriptor 1; started by quell-executor as the target's user, in a
+// clean environment, with a deadline kept by the parent.
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -10,6 +11,7 @@
 
 #include "absl/synchronization/mutex.h"
 #include "agent/actions/action.h"
+#include "agent/actions/release_rollback.h"
 #include "agent/worker/frame.h"
 #include "common/base/clock.h"
 #include "common/base/status.h"
@@ -29,6 +31,10 @@ absl::StatusOr<v1::WorkerRequest> ReadRequest() {
 }
 
 absl::StatusOr<v1::WorkerResult> RunTask(const v1::WorkerRequest& request) {
+  if (request.task() == v1::WORKER_TASK_RECORD) {
+    setpriority(PRIO_PROCESS, 0, 10);  // nobody waits for it
+    return RecordRelease(request, RealClock());
+  }
   const ActionRow* row = FindAction(request.action().kind_case());
   if (row == nullptr) return absl::UnimplementedError("this worker knows no such action");
   const std::unique_ptr<Action> action = row->make();

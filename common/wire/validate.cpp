@@ -101,6 +101,14 @@ absl::Status CheckWelcome(const v1::Welcome& welcome) {
   return absl::OkStatus();
 }
 
+absl::Status CheckRelease(const v1::Release& release) {
+  QUELL_RETURN_IF_ERROR(AtMost(release.name().size(), kMaxNameBytes, "release's name"));
+  QUELL_RETURN_IF_ERROR(AtMost(release.path().size(), kMaxReason, "release's path"));
+  const size_t hash = release.tree_sha256().size();
+  if (hash != 0 && hash != 32) return Bad("release", "has a hash that is not 32 bytes long");
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 bool IsMetricName(std::string_view name) {
@@ -176,6 +184,9 @@ absl::Status Validate(const v1::CommandReport& report) {
           &session.backend_type(), &session.client(), &session.kind()})
       QUELL_RETURN_IF_ERROR(AtMost(text->size(), kMaxNameBytes, "text of a report's session"));
   }
+  QUELL_RETURN_IF_ERROR(CheckRelease(report.release().from()));
+  QUELL_RETURN_IF_ERROR(CheckRelease(report.release().to()));
+  QUELL_RETURN_IF_ERROR(AtMost(report.release().running().size(), kMaxReason, "report's running path"));
   for (const auto& item : report.evidence()) {
     if (!IsEvidenceName(item.name())) return Bad("report's evidence", "has a name that is none");
     QUELL_RETURN_IF_ERROR(AtMost(item.missing().size(), kMaxReason, "report's missing evidence"));

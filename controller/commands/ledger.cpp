@@ -84,6 +84,7 @@ void CopyReport(const v1::CommandReported& input, Micros finished, CommandEdit& 
   if (!report.after().empty()) *edit.With(Entry::kAfterFieldNumber).mutable_after() = report.after();
   if (!report.sessions().empty())
     *edit.With(Entry::kSessionsFieldNumber).mutable_sessions() = report.sessions();
+  if (report.has_release()) *edit.With(Entry::kReleaseFieldNumber).mutable_release() = report.release();
   if (report.evidence_ms() != 0)
     edit.With(Entry::kEvidenceMsFieldNumber).set_evidence_ms(report.evidence_ms());
 }

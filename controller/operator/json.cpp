@@ -157,6 +157,27 @@ Json OnlyIfJson(const v1::PolicyStep& step) {
   return out.empty() ? Json(nullptr) : out;
 }
 
+Json ReleaseJson(const v1::CommandEntry& command) {
+  if (!command.has_release()) return nullptr;
+  const auto one = [](const v1::Release& release) {
+    return Json{{"name", release.name()},
+                {"path", release.path()},
+                {"sha256", HexEncode(release.tree_sha256())},
+                {"recorded_at", TimeJson(release.recorded_us())}};
+  };
+  return Json{{"from", one(command.release().from())},
+              {"to", one(command.release().to())},
+              {"running", TextOrNull(command.release().running())}};
+}
+
+// What takes a reversible act back; a person runs it.
+Json UndoJson(const v1::CommandEntry& command) {
+  if (command.state() != v1::SUCCEEDED || command.dry_run() || !command.has_release()) return nullptr;
+  Json params = ParamsJson(command.typed());
+  params["to"] = command.release().from().name();
+  return Json{{"action", command.action()}, {"host", command.host()}, {"params", params}};
+}
+
 Json StepJson(const v1::PolicyStep& step) {
   return Json{{"action", step.action()},
               {"with", MapJson(step.with())},
@@ -292,7 +313,8 @@ Json CommandJson(const v1::CommandEntry& command, uint64_t incident_number) {
           {"finished_at", TimeJson(command.finished_us())},
           {"approval_expires_at", TimeJson(command.approval_expires_us())},
           {"verification", VerificationJson(command)},
-          {"undo", nullptr},
+          {"release", ReleaseJson(command)},
+          {"undo", UndoJson(command)},
           {"dry_run", command.dry_run()},
           {"refusal", command.refusal() == v1::REFUSAL_UNSPECIFIED
                           ? Json(nullptr)

@@ -153,6 +153,24 @@ TEST(Views, X06_TerminalControlsAreShownNotSent) {
   EXPECT_EQ(all.find("\xe2\x80\xae"), std::string::npos) << "bidi override";
 }
 
+TEST(CommandView, SaysWhereARollbackWentAndWhatTakesItBack) {
+  const Json command = Json::parse(R"json({
+    "name": "417.2", "action": "release.rollback", "host": "web-1", "state": "succeeded",
+    "params": {"user": "deploy", "deployment": "portal", "to": "previous", "accept_migrations": false},
+    "release": {"from": {"name": "$(id) '1'"}, "to": {"name": "1.8.1"}, "running": "/opt/portal/releases/1.8.1"},
+    "undo": {"action": "release.rollback", "host": "web-1",
+             "params": {"user": "deploy", "deployment": "portal", "to": "$(id) '1'",
+                        "accept_migrations": false}}})json");
+  const std::string view = CommandView(command, At("2026-11-23T03:18:07Z"));
+  EXPECT_NE(view.find("release       $(id) '1' -> 1.8.1\n"), std::string::npos) << view;
+  EXPECT_NE(view.find("running       /opt/portal/releases/1.8.1\n"), std::string::npos) << view;
+  // It can be pasted as it stands.
+  const std::string undo =
+      "undo          quell run release.rollback --host web-1 --deployment portal --to '$(id) '\\''1'\\''' "
+      "--user deploy\n";
+  EXPECT_NE(view.find(undo), std::string::npos) << view;
+}
+
 const char kCommands[] = R"({"items": [
   {"name": "417.2", "action": "pm2.restart", "host": "web-1", "params": {"user": "deploy", "app": "portal"},
    "state": "awaiting_approval", "requested_by": "policy:restart-hung-app", "proposed_at": "2026-11-23T03:15:00Z",

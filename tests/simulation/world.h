@@ -94,6 +94,9 @@ class SimHost final : public agent::HostView, public agent::WorkerStarter {
   absl::StatusOr<v1::PostgresPlace> FindPostgres(std::string_view) override {
     return absl::NotFoundError("simulated");
   }
+  absl::StatusOr<std::string> ReadQuery(const std::string&) override {
+    return absl::NotFoundError("simulated");
+  }
   absl::StatusOr<std::string> KernelStack(int64_t, uid_t) override {
     return absl::NotFoundError("simulated");
   }

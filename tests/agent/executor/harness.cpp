@@ -25,6 +25,7 @@ ExecutorOptions World::Options() {
   options.boot_id = "boot-1";
   options.journal_path = "/state/journal";
   options.trust_path = "/state/trust.bundle";
+  options.releases_path = "/state/releases";
   options.root_pin = pki.pin();
   options.root = root;
   options.own_uid = root ? 0 : 1000;

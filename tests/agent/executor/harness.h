@@ -30,12 +30,17 @@ class FakeHost final : public HostView {
     if (connection != "main") return absl::NotFoundError("no such server");
     return postgres;
   }
+  absl::StatusOr<std::string> ReadQuery(const std::string& path) override {
+    if (query.empty()) return absl::NotFoundError(path + " is not there");
+    return query;
+  }
   absl::StatusOr<std::string> KernelStack(int64_t, uid_t) override { return std::string("[<0>] ep_poll"); }
   void Sanctions(const std::string& yaml);
 
   bool held = false;
   SanctionsFile sanctions;
   v1::PostgresPlace postgres;
+  std::string query;
 };
 
 class FakeWorkers final : public WorkerStarter {

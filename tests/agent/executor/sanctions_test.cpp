@@ -100,6 +100,42 @@ TEST(Sanctions, EntriesOfEveryActionCanBeWritten) {
   EXPECT_EQ(file.entries.size(), 8u);
 }
 
+TEST(Sanctions, KeepsWhatADeploymentSays) {
+  const SanctionsFile file = Parse(R"yaml(
+- {action: release.rollback, user: deploy, deployment: portal, path: /opt/portal/, layout: releases, app: web,
+   never: ["1.6.*"], migrations: {connection: main, query_file: /etc/quell/migrations.sql}, limits: {per_hour: 2}}
+)yaml");
+  ASSERT_EQ(file.error, "");
+  ASSERT_TRUE(file.entries[0].release);
+  const ReleaseSanction& release = *file.entries[0].release;
+  EXPECT_EQ(release.deployment, "portal");
+  EXPECT_EQ(release.path, "/opt/portal");
+  EXPECT_EQ(release.layout, "releases");
+  EXPECT_EQ(release.app, "web");
+  EXPECT_EQ(release.never, (std::vector<std::string>{"1.6.*"}));
+  EXPECT_EQ(release.migrations_connection, "main");
+  EXPECT_EQ(release.migrations_query_file, "/etc/quell/migrations.sql");
+  EXPECT_EQ(file.entries[0].per_hour, 2);
+  EXPECT_TRUE(EntryMatches(file.entries[0], "release.rollback", "deploy", "portal"));
+  EXPECT_FALSE(EntryMatches(file.entries[0], "release.rollback", "deploy", "web"));
+  EXPECT_FALSE(EntryMatches(file.entries[0], "release.rollback", "other", "portal"));
+  EXPECT_FALSE(EntryMatches(file.entries[0], "pm2.restart", "deploy", "portal"));
+}
+
+TEST(Sanctions, ADeploymentsMistakesAreToldWithTheirLines) {
+  const SanctionsFile file = Parse(
+      "- {action: release.rollback, user: deploy, deployment: a, path: opt, layout: releases}\n"
+      "- {action: release.rollback, user: deploy, deployment: a, path: /opt, layout: git}\n"
+      "- {action: release.rollback, user: deploy, path: /opt, layout: releases}\n"
+      "- {action: release.rollback, deployment: a, path: /opt, layout: releases}\n"
+      "- {action: release.rollback, user: deploy, deployment: a, path: /opt, layout: releases, migrations: "
+      "{}}\n");
+  for (int line = 1; line <= 5; ++line) {
+    EXPECT_THAT(file.error, HasSubstr("sanctions.yaml:" + std::to_string(line) + ":")) << file.error;
+  }
+  EXPECT_TRUE(file.entries.empty());
+}
+
 class SanctionsFiles : public testing::Test {
  protected:
   void SetUp() override {

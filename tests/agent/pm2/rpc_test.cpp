@@ -69,6 +69,55 @@ TEST(RpcTest, MethodsThatAreMissingOrOtherAreNotCalled) {
   EXPECT_EQ(daemon.received(), asked);
 }
 
+// Golden bytes: a path is a JSON string in ASCII, whatever its owner put in it.
+TEST(RpcTest, RestartFromSendsExactlyThisAndNoPathThatIsNone) {
+  EXPECT_EQ(RestartFromJson(3, {"/opt/p/releases/1/a.js", "/opt/p/releases/1", "", ""}),
+            R"({"type":"call","method":"restartProcessId","args":[{"id":3,"env":{"current_conf":)"
+            R"({"pm_exec_path":"/opt/p/releases/1/a.js","pm_cwd":"/opt/p/releases/1"}}}]})");
+  EXPECT_EQ(
+      RestartFromJson(3, {"/r/a\"}],\n.js", "/r/é", "/r/c", "/r/p"}),
+      R"({"type":"call","method":"restartProcessId","args":[{"id":3,"env":{"PWD":"/r/p","current_conf":)"
+      R"({"pm_exec_path":"/r/a\"}],\n.js","pm_cwd":"/r/\u00e9","cwd":"/r/c"}}}]})");
+  const test::TempDir dir;
+  FakeDaemon daemon(dir.Path("rpc.sock"),
+                    [](const AmpFrame& request) { return Reply(kMethodsReply, request[1]); });
+  auto client = Connect(dir);
+  ASSERT_TRUE(client.ok()) << client.status();
+  const std::string asked = daemon.received();
+  for (const StartPaths& paths :
+       {StartPaths{"relative.js", "/r", "", ""}, StartPaths{"/r/a", "", "", ""},
+        StartPaths{"/r/\xff", "/r", "", ""}, StartPaths{"/r/a", "/r", "x", ""},
+        StartPaths{"/r/a", "/r", "", "x"}, StartPaths{"/" + std::string(5000, 'x'), "/r", "", ""}}) {
+    EXPECT_EQ((*client)->RestartFrom(3, paths, kSecond).code(), absl::StatusCode::kInvalidArgument);
+  }
+  EXPECT_EQ((*client)->RestartFrom(-1, {"/r/a", "/r", "", ""}, kSecond).code(),
+            absl::StatusCode::kInvalidArgument);
+  EXPECT_EQ(daemon.received(), asked);
+}
+
+TEST(StartConfig, TakesPathsAndNothingOfTheEnvironment) {
+  const auto configs = ParseStartConfigs(
+      R"({"args":[[{"pm_id":0,"name":"a","pm2_env":{"pm_exec_path":"/o/releases/1/a.js","pm_cwd":"/o/releases/1",)"
+      R"("cwd":"/o/releases/1","args":["--c","/o/releases/1/c"],"env":{"PWD":"/o/releases/1","KEY":"s3cret",)"
+      R"("NODE_PATH":"/o/releases/1/lib"},"KEY":"s3cret"}},)"
+      R"({"pm_id":1,"name":"b","pm2_env":{"args":"x","env":{"pm_cwd":"/elsewhere"}}},{"pm_id":"_old_1"}]]})",
+      "/o/releases/");
+  ASSERT_TRUE(configs.ok()) << configs.status();
+  ASSERT_EQ(configs->size(), 2u);
+  const StartConfig& first = configs->at(0);
+  EXPECT_EQ(first.exec_path, "/o/releases/1/a.js");
+  EXPECT_EQ(first.cwd, "/o/releases/1");
+  EXPECT_EQ(first.cwd_key, "/o/releases/1");
+  EXPECT_EQ(first.pwd, "/o/releases/1");
+  EXPECT_TRUE(first.arguments_mention);
+  EXPECT_EQ(first.environment_mentions, 1);
+  EXPECT_FALSE(first.shadowed);
+  EXPECT_FALSE(configs->at(1).arguments_mention);
+  EXPECT_TRUE(configs->at(1).shadowed);
+  EXPECT_FALSE(ParseStartConfigs(R"({"error":"no"})", "x").ok());
+  EXPECT_FALSE(ParseStartConfigs("[", "x").ok());
+}
+
 TEST(RpcTest, RestartSendsExactlyThis) {
   const test::TempDir dir;
   FakeDaemon daemon(dir.Path("rpc.sock"), [](const AmpFrame& request) {

@@ -310,6 +310,30 @@ TEST_F(Documents, APlanStandsAmongTheCommandsAndInItsIncident) {
   EXPECT_EQ((*explained)["decisions"].size(), 1u);
 }
 
+TEST_F(Documents, ARollbackSaysWhereItWentAndWhatTakesItBack) {
+  v1::CommandEntry command;
+  command.set_action("release.rollback");
+  command.set_host("web-1");
+  command.set_state(v1::SUCCEEDED);
+  command.mutable_typed()->mutable_release_rollback()->set_user("deploy");
+  command.mutable_typed()->mutable_release_rollback()->set_deployment("portal");
+  EXPECT_TRUE(CommandJson(command, 417)["release"].is_null());
+  EXPECT_TRUE(CommandJson(command, 417)["undo"].is_null());
+  command.mutable_release()->mutable_from()->set_name("1.8.2");
+  command.mutable_release()->mutable_to()->set_name("1.8.1");
+  command.mutable_release()->mutable_to()->set_tree_sha256(std::string(32, '\x01'));
+  command.mutable_release()->set_running("/opt/portal/releases/1.8.1");
+  const Json json = CommandJson(command, 417);
+  EXPECT_EQ(json["release"]["from"]["name"], "1.8.2");
+  EXPECT_EQ(json["release"]["to"]["sha256"].get<std::string>().size(), 64u);
+  EXPECT_EQ(json["release"]["running"], "/opt/portal/releases/1.8.1");
+  EXPECT_EQ(json["undo"]["action"], "release.rollback");
+  EXPECT_EQ(json["undo"]["params"]["to"], "1.8.2");
+  EXPECT_EQ(json["undo"]["params"]["deployment"], "portal");
+  command.set_state(v1::FAILED);
+  EXPECT_TRUE(CommandJson(command, 417)["undo"].is_null());
+}
+
 TEST_F(Documents, EveryCommandStateHasItsContractsName) {
   const std::map<v1::CommandState, std::string> names = {
       {v1::PROPOSED, "proposed"},       {v1::AWAITING_APPROVAL, "awaiting_approval"},
