@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "absl/strings/ascii.h"
+#include "agent/collectors/changes/changes.h"
 #include "agent/collectors/host/host.h"
 #include "agent/collectors/pm2/pm2_collector.h"
 #include "agent/collectors/probe/probe_collector.h"
@@ -111,6 +112,8 @@ absl::Status Agent::PrepareCollectors() {
   const CollectorsConfig& config = config_.collectors;
   runner_->Add(MakeHostCollector("", config.host.every, RealClock()));
   for (const ProbeConfig& probe : config.probes) runner_->Add(MakeProbeCollector(probe));
+  if (config.changes)
+    runner_->Add(MakeChangesCollector("", *config.changes, RealDisk(), config_.state + "/changes"));
   if (config.pm2.users.empty()) return absl::OkStatus();
   std::vector<std::string> users;
   for (const Pm2User& user : config.pm2.users) users.push_back(user.user);

@@ -9,6 +9,7 @@ const std::vector<CollectorRow>& CollectorRegistry() {
        HostMetrics()},
       {"pm2", "the apps of each configured PM2 user", Pm2Metrics()},
       {"probe", "HTTP and HTTPS probes", ProbeMetrics()},
+      {"changes", "releases, git checkouts, configuration files and packages", ChangeMetrics()},
       {"agent", "the collectors themselves", AgentMetrics()}};
   return rows;
 }

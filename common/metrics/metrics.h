@@ -12,6 +12,7 @@ namespace quell {
 const std::vector<MetricDescriptor>& HostMetrics();
 const std::vector<MetricDescriptor>& Pm2Metrics();
 const std::vector<MetricDescriptor>& ProbeMetrics();
+const std::vector<MetricDescriptor>& ChangeMetrics();
 const std::vector<MetricDescriptor>& AgentMetrics();       // the collectors themselves
 const std::vector<MetricDescriptor>& ControllerMetrics();  // what the controller adds about a host
 

@@ -9,8 +9,8 @@ namespace {
 
 TEST(Metrics, EveryNameIsInOneTableAndHasASentence) {
   std::set<std::string_view> names;
-  for (const auto* table :
-       {&HostMetrics(), &Pm2Metrics(), &ProbeMetrics(), &AgentMetrics(), &ControllerMetrics()}) {
+  for (const auto* table : {&HostMetrics(), &Pm2Metrics(), &ProbeMetrics(), &ChangeMetrics(), &AgentMetrics(),
+                            &ControllerMetrics()}) {
     for (const MetricDescriptor& row : *table) {
       EXPECT_TRUE(names.insert(row.name).second) << row.name << " is there twice";
       ASSERT_FALSE(row.help.empty()) << row.name;
