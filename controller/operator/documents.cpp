@@ -147,6 +147,11 @@ absl::StatusOr<Json> CommandRow(OperatorBackend& backend, const engine::Projecti
   return FullCommand(backend, command);
 }
 
+absl::StatusOr<Json> ChangeRow(OperatorBackend& backend, const engine::ProjectionRow& row) {
+  QUELL_ASSIGN_OR_RETURN(const v1::Change change, Parsed<v1::Change>(row));
+  return ChangeJson(change, backend.Now());
+}
+
 const std::vector<RowKind>& RowKinds() {
   static const auto* kinds = new std::vector<RowKind>{
       {"incidents", "incident", IncidentRow},
@@ -154,6 +159,7 @@ const std::vector<RowKind>& RowKinds() {
       {"signals", "signal", Plain<v1::Signal, SignalJson>},
       {"commands", "command", CommandRow},
       {"holds", "hold", Plain<v1::Hold, HoldJson>},
+      {"changes", "change", ChangeRow},
       {"notices", "notice", Plain<v1::Notice, NoticeJson>},
       {"decisions", "decision", Plain<v1::Decision, DecisionJson>},
       {"events", "event", Plain<v1::AppEvent, EventJson>},
@@ -349,6 +355,19 @@ absl::StatusOr<Json> Decisions(OperatorBackend& backend, const RowFilter& filter
   return out;
 }
 
+// Those around its start, oldest first. One that the lists no longer have keeps its id.
+Json ChangesOf(OperatorBackend& backend, const v1::Incident& incident) {
+  Json changes = Json::array();
+  for (const std::string& id : incident.changes()) {
+    const auto row = backend.Find("change", id);
+    const auto change = row.ok() ? ChangeRow(backend, *row) : absl::StatusOr<Json>(row.status());
+    changes.push_back(change.ok() ? *change : Json{{"id", id}, {"at", nullptr}});
+  }
+  std::stable_sort(changes.begin(), changes.end(),
+                   [](const Json& a, const Json& b) { return a["at"] < b["at"]; });
+  return changes;
+}
+
 }  // namespace
 
 Json FullCommand(OperatorBackend& backend, const v1::CommandEntry& command) {
@@ -366,6 +385,7 @@ absl::StatusOr<Json> FullIncident(OperatorBackend& backend, const v1::Incident& 
     signals.push_back(signal.ok() ? SignalJson(*signal) : Json{{"key", key}});
   }
   json["signals"] = std::move(signals);
+  json["changes"] = ChangesOf(backend, incident);
   return json;
 }
 

@@ -17,17 +17,27 @@ absl::Status Denied(const Caller& caller, std::string_view what, Role least) {
 
 const std::vector<RoleRow>& RoleTable() {
   static const auto* table = new std::vector<RoleRow>{
-      {"/quell.v1.Operator/Status", Role::kViewer},         {"/quell.v1.Operator/Get", Role::kViewer},
+      {"/quell.v1.Operator/Status", Role::kViewer},
+      {"/quell.v1.Operator/Get", Role::kViewer},
       {"/quell.v1.Operator/Describe", Role::kViewer},  // evidence in it from responder on
-      {"/quell.v1.Operator/Explain", Role::kViewer},        {"/quell.v1.Operator/Query", Role::kViewer},
-      {"/quell.v1.Operator/WhoAmI", Role::kViewer},         {"/quell.v1.Operator/Version", Role::kViewer},
-      {"/quell.v1.Operator/AuditVerify", Role::kAdmin},     {"/quell.v1.Operator/Declare", Role::kResponder},
-      {"/quell.v1.Operator/Acknowledge", Role::kResponder}, {"/quell.v1.Operator/Take", Role::kResponder},
-      {"/quell.v1.Operator/AddNote", Role::kResponder},     {"/quell.v1.Operator/Resolve", Role::kResponder},
+      {"/quell.v1.Operator/Explain", Role::kViewer},
+      {"/quell.v1.Operator/Query", Role::kViewer},
+      {"/quell.v1.Operator/WhoAmI", Role::kViewer},
+      {"/quell.v1.Operator/Version", Role::kViewer},
+      {"/quell.v1.Operator/AuditVerify", Role::kAdmin},
+      {"/quell.v1.Operator/Declare", Role::kResponder},
+      {"/quell.v1.Operator/Acknowledge", Role::kResponder},
+      {"/quell.v1.Operator/Take", Role::kResponder},
+      {"/quell.v1.Operator/AddNote", Role::kResponder},
+      {"/quell.v1.Operator/Resolve", Role::kResponder},
       {"/quell.v1.Operator/Run", Role::kResponder},  // and by the action's risk: AuthoriseRun
-      {"/quell.v1.Operator/Approve", Role::kApprover},      {"/quell.v1.Operator/Deny", Role::kApprover},
-      {"/quell.v1.Operator/SetHold", Role::kResponder},     {"/quell.v1.Operator/EndHold", Role::kApprover},
+      {"/quell.v1.Operator/Approve", Role::kApprover},
+      {"/quell.v1.Operator/Deny", Role::kApprover},
+      {"/quell.v1.Operator/SetHold", Role::kResponder},
+      {"/quell.v1.Operator/EndHold", Role::kApprover},
       {"/quell.v1.Operator/TestNotice", Role::kResponder},
+      {"/quell.v1.Operator/StartChange", Role::kResponder},
+      {"/quell.v1.Operator/FinishChange", Role::kResponder},
   };
   return *table;
 }
