@@ -318,7 +318,7 @@ class Cascade {
   }
 
   void OnChange(const v1::Change& change) {
-    Add(incidents::OnChange(state_, change, now_));
+    Add(incidents::OnChange(state_, change));
     if (change.finished_us() == 0) return;
     for (const auto& [key, decision] : state_.decisions) {
       if (decision.guard() == "change") dirty_signals_.insert(decision.signal());
@@ -335,14 +335,15 @@ class Cascade {
   }
 
   void OnOpened(const v1::Incident& opened) {
-    Add(incidents::AddChanges(state_, opened.id(), now_));
+    Add(incidents::AddChanges(state_, opened));
     Add(notify::OnIncidentOpened(state_, opened.id(), now_));
     for (const std::string& key : opened.signals()) dirty_signals_.insert(key);
   }
 
   void OnIncident(const v1::IncidentChanged& change) {
     Add(notify::OnIncidentChanged(state_, change, now_));
-    if (!change.add_signals().empty()) Add(incidents::AddChanges(state_, change.incident(), now_));
+    if (!change.add_signals().empty())
+      Add(incidents::AddChangesOf(state_, change.incident(), change.add_signals()));
     for (const std::string& key : change.add_signals()) dirty_signals_.insert(key);
     if (Names(change.fields(), v1::Incident::kStatusFieldNumber)) dirty_incidents_.insert(change.incident());
   }

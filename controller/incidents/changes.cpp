@@ -21,26 +21,31 @@ bool Holds(const google::protobuf::RepeatedPtrField<std::string>& list, const st
   return !value.empty() && std::find(list.begin(), list.end(), value) != list.end();
 }
 
-// Its service is the incident's, or one of its signals is about that service or app.
+// The signal is about the change's service or app.
+bool OfService(const v1::Signal& signal, const v1::Change& change) {
+  const std::string_view theirs = signals::LabelOf(signal, "app");
+  if (!change.service().empty() &&
+      (theirs == change.service() || signals::LabelOf(signal, "service") == change.service()))
+    return true;
+  const std::string_view app = changes::LabelOf(change, "app"), user = changes::LabelOf(change, "user");
+  return !app.empty() && theirs == app && (user.empty() || signals::LabelOf(signal, "user") == user);
+}
+
 bool SameService(const State& state, const v1::Incident& incident, const v1::Change& change) {
   if (Holds(incident.services(), change.service())) return true;
-  const std::string_view app = changes::LabelOf(change, "app"), user = changes::LabelOf(change, "user");
-  for (const std::string& key : incident.signals()) {
+  return std::any_of(incident.signals().begin(), incident.signals().end(), [&](const std::string& key) {
     const v1::Signal* signal = FindOrNull(state.signals, key);
-    if (signal == nullptr) continue;
-    const std::string_view theirs = signals::LabelOf(*signal, "app");
-    if (!change.service().empty() &&
-        (theirs == change.service() || signals::LabelOf(*signal, "service") == change.service()))
-      return true;
-    if (!app.empty() && theirs == app && (user.empty() || signals::LabelOf(*signal, "user") == user))
-      return true;
-  }
-  return false;
+    return signal != nullptr && OfService(*signal, change);
+  });
+}
+
+bool InTime(const v1::Incident& incident, const v1::Change& change) {
+  return change.at_us() >= incident.started_us() - kChangesBefore;
 }
 
 bool IsAbout(const State& state, const v1::Incident& incident, const v1::Change& change) {
-  if (change.at_us() < incident.started_us() - kChangesBefore) return false;
-  return Holds(incident.hosts(), change.host()) || SameService(state, incident, change);
+  return InTime(incident, change) &&
+         (Holds(incident.hosts(), change.host()) || SameService(state, incident, change));
 }
 
 // What speaks for a change as the cause; higher is likelier. Of one app's own before another's on the host, a
@@ -112,19 +117,38 @@ void Link(const State& state, const v1::Incident& incident, std::vector<const v1
 
 }  // namespace
 
-Outcome AddChanges(const State& state, const std::string& id, Micros) {
+Outcome AddChanges(const State& state, const v1::Incident& opened) {
+  Outcome out;
+  std::vector<const v1::Change*> news;
+  for (const auto& [id, change] : state.changes) {
+    if (IsAbout(state, opened, change)) news.push_back(&change);
+  }
+  Link(state, opened, std::move(news), out);
+  return out;
+}
+
+Outcome AddChangesOf(const State& state, const std::string& id,
+                     const google::protobuf::RepeatedPtrField<std::string>& signals) {
   Outcome out;
   const v1::Incident* incident = FindOrNull(state.incidents, id);
-  if (incident == nullptr || !IsOpen(*incident)) return out;
+  if (incident == nullptr || !IsOpen(*incident) || incident->changes_size() >= kMostChanges) return out;
   std::vector<const v1::Change*> news;
   for (const auto& [change_id, change] : state.changes) {
-    if (!Holds(incident->changes(), change_id) && IsAbout(state, *incident, change)) news.push_back(&change);
+    const bool about = InTime(*incident, change) &&
+                       std::any_of(signals.begin(), signals.end(), [&, &of = change](const std::string& key) {
+                         const v1::Signal* signal = FindOrNull(state.signals, key);
+                         if (signal == nullptr) return false;
+                         const bool host =
+                             !of.host().empty() && signals::LabelOf(*signal, "instance") == of.host();
+                         return host || OfService(*signal, of);
+                       });
+    if (about && !Holds(incident->changes(), change_id)) news.push_back(&change);
   }
   Link(state, *incident, std::move(news), out);
   return out;
 }
 
-Outcome OnChange(const State& state, const v1::Change& change, Micros) {
+Outcome OnChange(const State& state, const v1::Change& change) {
   Outcome out;
   for (const auto& [id, incident] : state.incidents) {
     if (!IsOpen(incident)) continue;
@@ -134,7 +158,7 @@ Outcome OnChange(const State& state, const v1::Change& change, Micros) {
       edit.Entry(change.by(), "change",
                  changes::Describe(change) + (change.failed() ? " failed" : " is finished"));
       out.Add(edit.Take());
-    } else if (IsAbout(state, incident, change)) {
+    } else if (incident.changes_size() < kMostChanges && IsAbout(state, incident, change)) {
       Link(state, incident, {&change}, out);
     }
   }

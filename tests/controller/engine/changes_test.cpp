@@ -267,7 +267,17 @@ TEST_F(ChangesTest, ADeploymentThatWasToldFromOutsideIsACauseByItsService) {
   EXPECT_THAT(s.incident().probable_cause(), StartsWith("change.deploy portal 1.8.2"));
 }
 
-TEST_F(ChangesTest, AnotherCauseThatIsNamedStays) {
+TEST_F(ChangesTest, ASignalThatJoinsBringsTheChangesOfItsHost) {
+  Event(2, "change.package", {{"upgraded", "2"}}, "2 upgraded: a, b", 5 * kMinute);
+  s.Fire(1);
+  EXPECT_EQ(s.incident().changes_size(), 0);
+  s.Fire(2);
+  ASSERT_EQ(s.incidents(), 1u);
+  EXPECT_EQ(s.incident().changes_size(), 1);
+  EXPECT_THAT(s.incident().probable_cause(), StartsWith("change.package web-2 2 upgraded"));
+}
+
+TEST_F(ChangesTest, AChangeOfAnotherHostAndMatterIsNoCause) {
   Release(1, kMinute);
   s.Fire(2, "DiskFull", v1::P2);
   EXPECT_EQ(s.incident().changes_size(), 0) << "another host, another matter";
