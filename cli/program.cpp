@@ -24,7 +24,7 @@ struct Words {
                                  scope_host, item, timeout = "2m";
   std::vector<std::string> labels, hosts, files, first;
   unsigned limit = 0;
-  bool all = false, every = false;
+  bool all = false, every = false, failed = false;
   RunOptions run;
 };
 
@@ -104,7 +104,7 @@ void AddReading(Verbs& verbs, Words& w) {
             [](Session& s) { return s.Show("Status", v1::StatusRequest(), StatusView); });
   CLI::App* get = verbs.Add("get", "a list", [&w](Session& s) { return Get(s, w); });
   get->add_option("KIND", w.kind,
-                  "incidents, hosts, apps, signals, rules, policies, actions, commands, holds, …")
+                  "incidents, hosts, apps, signals, rules, policies, actions, commands, holds, changes, …")
       ->required();
   get->add_option("NAME", w.name, "one of them");
   get->add_option("-l,--label", w.labels, "key=value")->allow_extra_args(false);
@@ -320,6 +320,36 @@ void AddHold(Verbs& verbs, Words& w) {
       ->required();
 }
 
+int StartChange(Session& session, const Words& w) {
+  const auto length = Duration(w.length);
+  if (!length.ok()) return session.Fail(length.status());
+  v1::ChangeRequest request;
+  request.set_summary(w.title);
+  request.set_service(w.service);
+  request.set_for_us(*length);
+  return session.Do("StartChange", request);
+}
+
+void AddChange(CLI::App& app, Verbs& verbs, Words& w) {
+  CLI::App* change = app.add_subcommand("change", "deployments")->require_subcommand(1);
+  CLI::App* start =
+      verbs.Add(*change, "start", "a deployment begins: no automation for its service until it is finished",
+                [&w](Session& s) { return StartChange(s, w); });
+  start->add_option("TITLE", w.title, "what is being changed: a version, a ticket")->required();
+  start->add_option("--service", w.service, "the service, or the app")->required();
+  start->add_option("--for", w.length, "until then at most: 15m when not given, 4h at most");
+  CLI::App* finish = verbs.Add(*change, "finish", "it is over", [&w](Session& s) {
+    v1::ChangeFinish request;
+    request.set_change(w.id);
+    request.set_service(w.service);
+    request.set_failed(w.failed);
+    return s.Do("FinishChange", request);
+  });
+  finish->add_option("ID", w.id, "CH-12; the only one under way when not given");
+  finish->add_option("--service", w.service, "the newest under way for this service");
+  finish->add_flag("--failed", w.failed, "it did not go well");
+}
+
 void AddAdministration(CLI::App& app, Verbs& verbs, Words& w, std::ostream& out, std::ostream& err) {
   CLI::App* rules = app.add_subcommand("rules", "rule files")->require_subcommand(1);
   verbs
@@ -355,6 +385,7 @@ int RunProgram(const std::vector<std::string>& args, const Surroundings& around,
   AddIncidentWork(verbs, words);
   AddRun(verbs, words);
   AddHold(verbs, words);
+  AddChange(app, verbs, words);
   AddAdministration(app, verbs, words, out, err);
   try {
     std::vector<std::string> reversed(args.rbegin(), args.rend());  // as CLI11 takes them

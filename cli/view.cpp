@@ -129,6 +129,10 @@ const std::map<std::string, std::vector<Column>, std::less<>>& Kinds() {
       {"holds",
        {Of("ID", "id"), Of("SCOPE", "scope"), Of("BY", "by"), Age("SINCE", "since"), Time("UNTIL", "until"),
         Of("WHY", "why")}},
+      {"changes",
+       {Of("ID", "id"), Time("AT", "at"), Of("KIND", "kind"), Of("HOST", "host"), Of("SERVICE", "service"),
+        Of("STATE", "state"), Of("SUMMARY", "summary"), Of("AUTHOR", "author"), Of("BY", "by", true),
+        Time("UNTIL", "until", true), Labels("LABELS", "labels", true)}},
       {"notices",
        {Of("RECEIVER", "receiver"), Of("TRANSITION", "transition"), Of("STATE", "state"),
         Of("ATTEMPTS", "attempts"), Age("QUEUED", "queued_at"), Of("SUBJECT", "subject"),
@@ -283,6 +287,7 @@ std::string IncidentView(const Json& incident, const ViewOptions& options) {
   Field(out, "given up", Text(incident, "given_up"));
   out += Section("signals", Rows("signals", incident.value("signals", Json::array()), options));
   out += Section("plans", Rows("plans", incident.value("plans", Json::array()), options));
+  out += Section("changes", Rows("changes", incident.value("changes", Json::array()), options));
   out += Section("commands", Rows("commands", incident.value("commands", Json::array()), options));
   Table timeline({"AT", "WHO", "WHAT", ""});
   for (const auto& entry : incident.value("timeline", Json::array()))

@@ -8,6 +8,7 @@
 #include <cerrno>
 
 #include "absl/strings/ascii.h"
+#include "agent/collectors/changes/changes.h"
 #include "agent/collectors/host/host.h"
 #include "agent/collectors/pm2/pm2_collector.h"
 #include "agent/collectors/postgres/postgres_collector.h"
@@ -113,6 +114,8 @@ absl::Status Agent::PrepareCollectors() {
   runner_->Add(MakeHostCollector("", config.host.every, RealClock()));
   for (const ProbeConfig& probe : config.probes) runner_->Add(MakeProbeCollector(probe));
   for (const PostgresConfig& server : config.postgres) runner_->Add(MakePostgresCollector(server));
+  if (config.changes)
+    runner_->Add(MakeChangesCollector("", *config.changes, RealDisk(), config_.state + "/changes"));
   if (config.pm2.users.empty()) return absl::OkStatus();
   std::vector<std::string> users;
   for (const Pm2User& user : config.pm2.users) users.push_back(user.user);

@@ -17,6 +17,8 @@ using config::Problems;
 using config::YamlNode;
 
 constexpr Micros kLeastEvery = 100 * kMillisecond;
+constexpr size_t kMostPlaces = 64;  // of each kind whose changes are told
+constexpr size_t kLongestPath = 1024;
 
 void Every(MapReader& map, const YamlNode& node, Problems& problems, Micros* out) {
   map.Duration("every", out);
@@ -123,6 +125,52 @@ PostgresConfig ReadPostgres(const YamlNode& node, Problems& problems) {
   return postgres;
 }
 
+ChangePlace ReadPlace(const YamlNode& node, Problems& problems, const char* what, bool of_an_app) {
+  ChangePlace place;
+  if (node.kind == YamlNode::Kind::kScalar && !of_an_app) {
+    place.path = node.scalar;
+  } else {
+    MapReader map(node, problems, what);
+    map.String("path", &place.path, kRequired);
+    map.String("user", &place.user, of_an_app);
+    map.String("app", &place.app, of_an_app);
+    map.String("service", &place.service);
+    map.Finish();
+  }
+  const bool plain = place.path.size() > 1 && place.path.size() <= kLongestPath && place.path[0] == '/' &&
+                     place.path.find("/../") == std::string::npos;
+  if (!place.path.empty() && !plain)
+    problems.Add(node.At("path must be absolute, without .., and at most 1024 bytes long"));
+  return place;
+}
+
+void ReadPlaces(MapReader& map, const YamlNode& node, Problems& problems, const char* key, bool of_an_app,
+                std::vector<ChangePlace>& out) {
+  const std::string what = std::string("collectors.changes.") + key;
+  std::set<std::string> seen;
+  map.Each(key, [&](const YamlNode& item) {
+    ChangePlace place = ReadPlace(item, problems, what.c_str(), of_an_app);
+    if (!seen.insert(place.path).second) return problems.Add(item.At(place.path + " is listed twice"));
+    out.push_back(std::move(place));
+  });
+  if (out.size() > kMostPlaces)
+    problems.Add(node.Find(key)->At(absl::StrCat(key, " names more than ", kMostPlaces, " places")));
+}
+
+ChangesConfig ReadChanges(const YamlNode& node, Problems& problems) {
+  ChangesConfig changes;
+  MapReader map(node, problems, "collectors.changes");
+  map.Duration("every", &changes.every);
+  if (changes.every < kSecond || changes.every > kHour)
+    problems.Add(node.Find("every")->At("every must be between 1s and 1h"));
+  ReadPlaces(map, node, problems, "releases", true, changes.releases);
+  ReadPlaces(map, node, problems, "git", false, changes.git);
+  ReadPlaces(map, node, problems, "files", false, changes.files);
+  map.Bool("packages", &changes.packages);
+  map.Finish();
+  return changes;
+}
+
 }  // namespace
 
 CollectorsConfig ParseCollectorsConfig(const YamlNode& node, Problems& problems) {
@@ -143,6 +191,7 @@ CollectorsConfig ParseCollectorsConfig(const YamlNode& node, Problems& problems)
       problems.Add(item.At("a second PostgreSQL server has the name " + postgres.name));
     result.postgres.push_back(std::move(postgres));
   });
+  map.Map("changes", [&](const YamlNode& changes) { result.changes = ReadChanges(changes, problems); });
   map.Finish();
   return result;
 }

@@ -6,7 +6,12 @@
 //     probes: [{name: health, about: {user: deploy, app: portal}, url: "http://127.0.0.1:3000/health",
 //               every: 1s, timeout: 2s, expect: {status: 200, body: ok}}]
 //     postgres: [{name: main, dsn: "host=/var/run/postgresql user=quell_monitor dbname=boutique", every: 5s}]
+//     changes: {every: 15s, releases: [{user: deploy, app: portal, path: /opt/portal}], git: [/srv/app],
+//               files: ["/opt/portal/app/.env*"], packages: true}
+//
+// An item of `git` and `files` is a path, or {path: …, user: …, app: …, service: …}.
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,11 +50,26 @@ struct PostgresConfig {
   std::string password_file;  // empty: none, as with peer authentication
   std::string log_file;       // the server's log; empty: as the server says itself, if it does
 };
+// A place whose changes are told, and whose they are: `service` is the app when it isn't named.
+struct ChangePlace {
+  std::string path;  // absolute; of files a pattern of names: * ? [] within one component
+  std::string user;
+  std::string app;
+  std::string service;
+};
+struct ChangesConfig {
+  Micros every = 15 * kSecond;
+  std::vector<ChangePlace> releases;  // directories with a link `current`; user and app are named
+  std::vector<ChangePlace> git;       // work trees or bare repositories
+  std::vector<ChangePlace> files;
+  bool packages = false;  // /var/log/dpkg.log
+};
 struct CollectorsConfig {
   HostConfig host;
   Pm2Config pm2;
   std::vector<ProbeConfig> probes;
   std::vector<PostgresConfig> postgres;
+  std::optional<ChangesConfig> changes;
 };
 
 // Reads the node under `collectors:`; every mistake goes to `problems`.

@@ -10,6 +10,7 @@ const std::vector<CollectorRow>& CollectorRegistry() {
       {"pm2", "the apps of each configured PM2 user", Pm2Metrics()},
       {"postgres", "each configured PostgreSQL server", PostgresMetrics()},
       {"probe", "HTTP and HTTPS probes", ProbeMetrics()},
+      {"changes", "releases, git checkouts, configuration files and packages", ChangeMetrics()},
       {"agent", "the collectors themselves", AgentMetrics()}};
   return rows;
 }

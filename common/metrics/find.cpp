@@ -8,7 +8,7 @@ namespace {
 std::map<std::string_view, const MetricDescriptor*> AllByName() {
   std::map<std::string_view, const MetricDescriptor*> all;
   for (const auto* table : {&HostMetrics(), &Pm2Metrics(), &PostgresMetrics(), &ProbeMetrics(),
-                            &AgentMetrics(), &ControllerMetrics()}) {
+                            &ChangeMetrics(), &AgentMetrics(), &ControllerMetrics()}) {
     for (const MetricDescriptor& row : *table) all.emplace(row.name, &row);
   }
   return all;

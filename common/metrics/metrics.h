@@ -13,6 +13,7 @@ const std::vector<MetricDescriptor>& HostMetrics();
 const std::vector<MetricDescriptor>& Pm2Metrics();
 const std::vector<MetricDescriptor>& PostgresMetrics();
 const std::vector<MetricDescriptor>& ProbeMetrics();
+const std::vector<MetricDescriptor>& ChangeMetrics();
 const std::vector<MetricDescriptor>& AgentMetrics();       // the collectors themselves
 const std::vector<MetricDescriptor>& ControllerMetrics();  // what the controller adds about a host
 

@@ -33,7 +33,7 @@ std::vector<operators::QuerySeries> SeriesOf(promql::Value value, Micros now) {
 absl::StatusOr<engine::Answer> Backend::Submit(v1::PersonAct act, absl::Duration timeout) {
   QUELL_ASSIGN_OR_RETURN(const std::string token, parts_.answers.Register());
   EngineInput input;
-  input.source = absl::StrCat("person:", act.person());
+  input.source = absl::StrCat(act.via() == "source" ? "source:" : "person:", act.person());
   act.set_request(token);
   *input.payload.mutable_person_act() = std::move(act);
   if (!parts_.loop.Post(InputClass::kPerson, std::move(input))) timeout = absl::ZeroDuration();

@@ -135,6 +135,7 @@ ControllerConfig ParseControllerConfig(const std::string& path, std::string_view
   ReadReceivers(map, problems, config);
   ReadAudience(map, problems, config);
   ReadRoutes(map, problems, config);
+  ReadSources(map, problems, base, config);
   ReadFiles(map, "rules", base, problems, config.rule_files);
   ReadFiles(map, "policies", base, problems, config.policy_files);
   map.Finish();

@@ -13,6 +13,7 @@
 //   audience: {P0: [oncall, management]}
 //   receivers: {oncall: {type: email, …}}
 //   routes: [{severity: [P0, P1], to: [chat]}]
+//   sources: [{name: ci, token_file: F, may: observe, changes: true, services: [portal], per_minute: 30}]
 //   rules: [rules.d, "/etc/quell/more/*.yml"]   policies: [policies.d]
 //
 // A relative path begins at the file's own directory; so do the defaults of pki, rules and policies. Rules
@@ -24,6 +25,7 @@
 
 #include "common/base/time.h"
 #include "common/config/yaml.h"
+#include "controller/http/changes.h"
 #include "controller/receivers/outbox.h"
 #include "quell/v1/state.pb.h"
 
@@ -53,7 +55,8 @@ struct ControllerConfig {
   std::vector<std::string> policy_files;
   v1::Config config;               // all but policies and alerts
   receivers::Receivers receivers;  // ready to send
-  std::string redacted;            // the file's content for the record: no comments, no URLs of receivers
+  std::vector<http::ChangeSource> sources;
+  std::string redacted;  // the file's content for the record: no comments, no URLs of receivers
 };
 
 // The file at `path`; on a mistake the answer is not to be used.

@@ -19,6 +19,8 @@ using config::Problems;
 using config::YamlNode;
 using Kind = YamlNode::Kind;
 
+constexpr size_t kShortestToken = 16;
+
 // The procedure's: acknowledged within 5 min; answered within 15 min, 1 h, 4 h (8 h off-hours), 24 h; an
 // update every 15 min for P0, 30 min for P1.
 v1::SeverityDeadlines DefaultDeadlines(v1::Severity severity) {
@@ -106,6 +108,38 @@ void ReadReceiver(const YamlNode& name, const YamlNode& node, Problems& problems
       type->At("there is no receiver type " + text::Json(type->scalar) + " (there are " + known + ")"));
 }
 
+config::Secret ReadToken(const YamlNode& node, Problems& problems, const std::string& path) {
+  auto token = config::ReadSecretFile(path);
+  if (!token.ok()) {
+    problems.Add(node.At(std::string(token.status().message())));
+    return {};
+  }
+  if (token->Reveal().size() < kShortestToken)
+    problems.Add(node.At(absl::StrCat("the token in ", path, " is shorter than ", kShortestToken, " bytes")));
+  return *std::move(token);
+}
+
+http::ChangeSource ReadSource(const YamlNode& node, Problems& problems, const std::string& base) {
+  http::ChangeSource source;
+  config::MapReader map(node, problems, "a source");
+  map.String("name", &source.name, config::kRequired);
+  std::string file;
+  map.String("token_file", &file, config::kRequired);
+  int may = 0;
+  map.Choice("may", {"observe"}, &may);
+  map.Bool("changes", &source.changes);
+  map.Strings("services", &source.services);
+  int64_t per_minute = source.per_minute;
+  map.Int("per_minute", &per_minute, 1, 600);
+  source.per_minute = static_cast<uint32_t>(per_minute);
+  map.Finish();
+  if (!source.name.empty() && !IsPersonName(source.name))
+    problems.Add(node.At("a source's name is of lower-case letters, digits and hyphens, at most 64"));
+  if (!file.empty())
+    source.token = ReadToken(*node.Find("token_file"), problems, file[0] == '/' ? file : base + "/" + file);
+  return source;
+}
+
 bool IsYamlName(const std::string& name) {
   return name[0] != '.' && (absl::EndsWith(name, ".yml") || absl::EndsWith(name, ".yaml"));
 }
@@ -188,6 +222,22 @@ void ReadRoutes(config::MapReader& map, Problems& problems, ControllerConfig& co
       for (const std::string& name : ReadNames(*to, problems, config.config)) route.add_to(name);
     }
     reader.Finish();
+  });
+}
+
+void ReadSources(config::MapReader& map, Problems& problems, const std::string& base,
+                 ControllerConfig& config) {
+  map.Each("sources", [&](const YamlNode& node) {
+    http::ChangeSource source = ReadSource(node, problems, base);
+    for (const http::ChangeSource& other : config.sources) {
+      if (other.name == source.name) problems.Add(node.At("there are two sources named " + source.name));
+      if (!source.token.empty() && other.token.Reveal() == source.token.Reveal())
+        problems.Add(node.At("sources " + other.name + " and " + source.name + " have the same token"));
+    }
+    config.sources.push_back(std::move(source));
+    if (config.sources.size() == http::ChangeReceiver::kMostSources + 1)
+      problems.Add(
+          node.At(absl::StrCat("there are more than ", http::ChangeReceiver::kMostSources, " sources")));
   });
 }
 

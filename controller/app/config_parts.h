@@ -18,6 +18,10 @@ void ReadReceivers(config::MapReader& map, config::Problems& problems, Controlle
 void ReadAudience(config::MapReader& map, config::Problems& problems, ControllerConfig& config);
 void ReadRoutes(config::MapReader& map, config::Problems& problems, ControllerConfig& config);
 
+// Who may write on the web port, and what. A relative token_file begins at `base`.
+void ReadSources(config::MapReader& map, config::Problems& problems, const std::string& base,
+                 ControllerConfig& config);
+
 // Files that a list of paths, directories and patterns names, sorted, each once. `base` is where relative
 // ones begin.
 std::vector<std::string> FindFiles(const config::YamlNode& list, const std::string& base,

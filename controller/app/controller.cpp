@@ -90,6 +90,7 @@ void Controller::Reload(Loaded loaded) {
   old->Stop();  // what it did not begin is told as not sent, and goes to the new one
   shards_->Load(rules_);
   backend_->SetConfig(config_.config);
+  changes_->SetSources(std::move(loaded.config.sources));
   PostInput(InputClass::kPerson, ConfigInput());
 }
 
@@ -255,7 +256,15 @@ absl::Status Controller::StartListeners() {
   QUELL_ASSIGN_OR_RETURN(operators_, operators::OperatorServer::Start(config_.socket, *backend_));
   http::HttpOptions web;
   web.listen = config_.listen_web;
-  QUELL_ASSIGN_OR_RETURN(web_, http::HttpServer::Start(web, metrics_, [this] {
+  changes_ = std::make_unique<http::ChangeReceiver>(
+      http::ChangeReceiver::Parts{
+          .submit = [this](v1::PersonAct act,
+                           absl::Duration t) { return backend_->Submit(std::move(act), t); },
+          .now = [this] { return loop_->Now(); },
+          .clock = clock_,
+          .metrics = metrics_},
+      config_.sources);
+  QUELL_ASSIGN_OR_RETURN(web_, http::HttpServer::Start(web, metrics_, *changes_, [this] {
                            return ready_ ? absl::OkStatus() : absl::UnavailableError("starting or stopping");
                          }));
   return absl::OkStatus();

@@ -99,6 +99,7 @@ class Controller final : public Rim {
   std::unique_ptr<ingest::IngestServer> ingest_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<operators::OperatorServer> operators_;
+  std::unique_ptr<http::ChangeReceiver> changes_;
   std::unique_ptr<http::HttpServer> web_;
   std::atomic<bool> ready_{false};
   bool stopped_ = false;

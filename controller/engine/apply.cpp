@@ -346,7 +346,11 @@ class Applier {
   void Recorded(const v1::Change& change) {
     state_.changes[change.id()] = change;
     if (state_.changes.size() <= kMostChanges) return;
-    const auto older = [](const auto& a, const auto& b) { return a.second.at_us() < b.second.at_us(); };
+    // One that is under way goes last: it keeps automation from its service.
+    const auto rank = [this](const v1::Change& c) {
+      return std::pair(c.finished_us() == 0 && c.until_us() > now_, c.at_us());
+    };
+    const auto older = [&](const auto& a, const auto& b) { return rank(a.second) < rank(b.second); };
     state_.changes.erase(std::min_element(state_.changes.begin(), state_.changes.end(), older));
   }
 

@@ -5,6 +5,7 @@
 
 #include "common/base/ids.h"
 #include "common/base/status.h"
+#include "controller/changes/changes.h"
 #include "controller/commands/acts.h"
 #include "controller/commands/ledger.h"
 #include "controller/commands/plan.h"
@@ -12,6 +13,7 @@
 #include "controller/engine/outcome.h"
 #include "controller/engine/readable.h"
 #include "controller/incidents/acts.h"
+#include "controller/incidents/changes.h"
 #include "controller/incidents/correlate.h"
 #include "controller/incidents/find.h"
 #include "controller/incidents/lifecycle.h"
@@ -240,6 +242,8 @@ class Cascade {
         return OnSignal(payload.signal_edge().signal().key());
       case v1::Payload::kWatchEdge:
         return OnWatch(payload.watch_edge());
+      case v1::Payload::kAppEvent:
+        return Add(changes::OnAppEvent(state_, payload.app_event(), now_));
       case v1::Payload::kCommandReported:
         return Add(commands::OnReported(state_, payload.command_reported(), now_));
       case v1::Payload::kCommandDelivered:
@@ -278,6 +282,8 @@ class Cascade {
       case v1::Payload::kHoldEnded:
         Add(signals::OnHoldEnded(state_, payload.hold_ended().id(), now_));
         return AllFiring();
+      case v1::Payload::kChangeRecorded:
+        return OnChange(payload.change_recorded().change());
       case v1::Payload::kDecisionMade:
         return Add(notify::OnDecision(state_, payload.decision_made().decision(), now_));
       default:
@@ -332,6 +338,14 @@ class Cascade {
     if (signal != nullptr) MayGoOn(signals::AppOf(*signal), false);
   }
 
+  void OnChange(const v1::Change& change) {
+    Add(incidents::OnChange(state_, change));
+    if (change.finished_us() == 0) return;
+    for (const auto& [key, decision] : state_.decisions) {
+      if (decision.guard() == "change") dirty_signals_.insert(decision.signal());
+    }
+  }
+
   void OnWatch(const v1::WatchEdge& edge) {
     Add(verify::OnWatchEdge(state_, edge, now_));
     Outcome answered = policy::OnWatchEdge(state_, edge, now_);
@@ -340,12 +354,15 @@ class Cascade {
   }
 
   void OnOpened(const v1::Incident& opened) {
+    Add(incidents::AddChanges(state_, opened));
     Add(notify::OnIncidentOpened(state_, opened.id(), now_));
     for (const std::string& key : opened.signals()) dirty_signals_.insert(key);
   }
 
   void OnIncident(const v1::IncidentChanged& change) {
     Add(notify::OnIncidentChanged(state_, change, now_));
+    if (!change.add_signals().empty())
+      Add(incidents::AddChangesOf(state_, change.incident(), change.add_signals()));
     for (const std::string& key : change.add_signals()) dirty_signals_.insert(key);
     if (Names(change.fields(), v1::Incident::kTakenByFieldNumber))
       Add(commands::PlansOnTaken(state_, change.incident(), now_));
@@ -462,7 +479,10 @@ class Cascade {
   }
 
   Outcome Ask(const v1::PersonAct& act) const {
-    const std::string who = "person:" + act.person();
+    const bool source = act.via() == "source";
+    const std::string who = (source ? "ci:" : "person:") + act.person();
+    if (source && !act.has_change_start() && !act.has_change_finish())
+      return Refuse(4, "a source from outside tells of changes alone");
     switch (act.act_case()) {
       case v1::PersonAct::kDeclare:
         return incidents::DeclareIncident(state_, act.declare(), who, now_);
@@ -484,6 +504,10 @@ class Cascade {
         return policy::SetHold(state_, act.hold(), who, now_);
       case v1::PersonAct::kEndHold:
         return policy::EndHold(state_, act.end_hold().id(), who);
+      case v1::PersonAct::kChangeStart:
+        return changes::Start(state_, act.change_start(), who, now_);
+      case v1::PersonAct::kChangeFinish:
+        return changes::Finish(state_, act.change_finish(), who, now_);
       case v1::PersonAct::kNotifyTest:
         return notify::NotifyTest(state_, act.notify_test(), who, now_);
       default:

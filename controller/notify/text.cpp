@@ -103,6 +103,7 @@ Text Render(const engine::State& state, const v1::Incident& incident, const std:
     Line(out.text, "cause", incident.root_cause());
     Line(out.text, "resolution", incident.resolution());
   } else {
+    Line(out.text, "probable cause", incident.probable_cause());
     Approvals(state, incident, out.text);
     Plans(state, incident, out.text);
     absl::StrAppend(&out.text, "next: quell ack ", incident.number(), " | quell explain ", incident.number(),

@@ -155,6 +155,11 @@ absl::StatusOr<Json> PlanRow(OperatorBackend& backend, const engine::ProjectionR
   return PlanJson(plan, IncidentNumber(backend, plan.incident()));
 }
 
+absl::StatusOr<Json> ChangeRow(OperatorBackend& backend, const engine::ProjectionRow& row) {
+  QUELL_ASSIGN_OR_RETURN(const v1::Change change, Parsed<v1::Change>(row));
+  return ChangeJson(change, backend.Now());
+}
+
 const std::vector<RowKind>& RowKinds() {
   static const auto* kinds = new std::vector<RowKind>{
       {"incidents", "incident", IncidentRow},
@@ -163,6 +168,7 @@ const std::vector<RowKind>& RowKinds() {
       {"commands", "command", CommandRow},
       {"plans", "plan", PlanRow},
       {"holds", "hold", Plain<v1::Hold, HoldJson>},
+      {"changes", "change", ChangeRow},
       {"notices", "notice", Plain<v1::Notice, NoticeJson>},
       {"decisions", "decision", Plain<v1::Decision, DecisionJson>},
       {"events", "event", Plain<v1::AppEvent, EventJson>},
@@ -370,6 +376,19 @@ absl::StatusOr<Json> Decisions(OperatorBackend& backend, const RowFilter& filter
   return out;
 }
 
+// Those around its start, oldest first. One that the lists no longer have keeps its id.
+Json ChangesOf(OperatorBackend& backend, const v1::Incident& incident) {
+  Json changes = Json::array();
+  for (const std::string& id : incident.changes()) {
+    const auto row = backend.Find("change", id);
+    const auto change = row.ok() ? ChangeRow(backend, *row) : absl::StatusOr<Json>(row.status());
+    changes.push_back(change.ok() ? *change : Json{{"id", id}, {"at", nullptr}});
+  }
+  std::stable_sort(changes.begin(), changes.end(),
+                   [](const Json& a, const Json& b) { return a["at"] < b["at"]; });
+  return changes;
+}
+
 }  // namespace
 
 Json FullCommand(OperatorBackend& backend, const v1::CommandEntry& command) {
@@ -388,6 +407,7 @@ absl::StatusOr<Json> FullIncident(OperatorBackend& backend, const v1::Incident& 
     signals.push_back(signal.ok() ? SignalJson(*signal) : Json{{"key", key}});
   }
   json["signals"] = std::move(signals);
+  json["changes"] = ChangesOf(backend, incident);
   return json;
 }
 

@@ -4,6 +4,7 @@
 
 #include "common/base/ids.h"
 #include "common/text/template.h"
+#include "controller/changes/changes.h"
 #include "controller/policy/bind.h"
 
 namespace quell::operators {
@@ -265,7 +266,7 @@ Json IncidentJson(const v1::Incident& incident, bool timeline) {
               {"deadlines", DeadlinesJson(incident)},
               {"signals", Objects(incident.signals(), "key")},
               {"probable_cause", TextOrNull(incident.probable_cause())},
-              {"changes", Json::array()},
+              {"changes", Objects(incident.changes(), "id")},
               {"commands", Objects(incident.commands(), "id")},
               {"plans", Objects(incident.plans(), "id")},
               {"temporary", Json::array()},
@@ -386,6 +387,24 @@ Json HostJson(const v1::Host& host) {
           {"held", host.held()},
           {"sanctions_error", TextOrNull(host.sanctions_error())},
           {"sanctions_sha256", HexEncode(host.sanctions_sha256())}};
+}
+
+Json ChangeJson(const v1::Change& change, Micros now) {
+  const char* state = "done";
+  if (change.until_us() != 0) state = changes::IsRunning(change, now) ? "running" : "expired";
+  if (change.finished_us() != 0) state = change.failed() ? "failed" : "finished";
+  return {{"id", change.id()},
+          {"at", TimeJson(change.at_us())},
+          {"kind", change.kind()},
+          {"state", state},
+          {"host", TextOrNull(change.host())},
+          {"service", TextOrNull(change.service())},
+          {"summary", change.summary()},
+          {"author", TextOrNull(change.author())},
+          {"by", change.by()},
+          {"until", TimeJson(change.until_us())},
+          {"finished_at", TimeJson(change.finished_us())},
+          {"labels", LabelsJson(change.labels())}};
 }
 
 Json HoldJson(const v1::Hold& hold) {

@@ -30,6 +30,8 @@ Json CommandJson(const v1::CommandEntry& command, uint64_t incident_number);
 Json PlanJson(const v1::Plan& plan, uint64_t incident_number);
 Json SignalJson(const v1::Signal& signal);
 Json HostJson(const v1::Host& host);
+// `now` tells whether it is under way: running, finished, failed, expired; done for a moment's.
+Json ChangeJson(const v1::Change& change, Micros now);
 Json HoldJson(const v1::Hold& hold);
 Json NoticeJson(const v1::Notice& notice);
 Json DecisionJson(const v1::Decision& decision);

@@ -37,6 +37,8 @@ const std::vector<RoleRow>& RoleTable() {
       {"/quell.v1.Operator/SetHold", Role::kResponder},
       {"/quell.v1.Operator/EndHold", Role::kApprover},
       {"/quell.v1.Operator/TestNotice", Role::kResponder},
+      {"/quell.v1.Operator/StartChange", Role::kResponder},
+      {"/quell.v1.Operator/FinishChange", Role::kResponder},
   };
   return *table;
 }

@@ -94,6 +94,11 @@ absl::StatusOr<Json> OperatorService::Entity(const engine::Answer& answer) {
     v1::Hold hold;
     if (hold.ParseFromString(row.message)) return HoldJson(hold);
   }
+  if (answer.kind == "change") {
+    QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, backend_.Find("change", answer.id));
+    v1::Change change;
+    if (change.ParseFromString(row.message)) return ChangeJson(change, backend_.Now());
+  }
   if (answer.kind == "notice") {
     Json notices = Json::array();
     for (const std::string& id :
@@ -336,6 +341,25 @@ grpc::Status OperatorService::EndHold(Context* c, const v1::EndHold* in, v1::Act
 grpc::Status OperatorService::TestNotice(Context* c, const v1::NotifyTest* in, v1::ActReply* out) {
   return Act(c, "/quell.v1.Operator/TestNotice", out, [&](const Caller&, v1::PersonAct& act) {
     *act.mutable_notify_test() = *in;
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status OperatorService::StartChange(Context* c, const v1::ChangeRequest* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/StartChange", out, [&](const Caller&, v1::PersonAct& act) {
+    QUELL_RETURN_IF_ERROR(TooLong(in->summary(), kLongestTitle, "the title"));
+    if (in->for_us() < 0) return absl::InvalidArgumentError("a change's time is not negative");
+    v1::Change* change = act.mutable_change_start();
+    change->set_summary(in->summary());
+    change->set_service(in->service());
+    if (in->for_us() > 0) change->set_until_us(backend_.Now() + in->for_us());
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status OperatorService::FinishChange(Context* c, const v1::ChangeFinish* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/FinishChange", out, [&](const Caller&, v1::PersonAct& act) {
+    *act.mutable_change_finish() = *in;
     return absl::OkStatus();
   });
 }

@@ -44,6 +44,8 @@ class OperatorService final : public v1::Operator::Service {
   grpc::Status Deny(Context* c, const v1::CommandAct* in, v1::ActReply* out) override;
   grpc::Status SetHold(Context* c, const v1::HoldRequest* in, v1::ActReply* out) override;
   grpc::Status EndHold(Context* c, const v1::EndHold* in, v1::ActReply* out) override;
+  grpc::Status StartChange(Context* c, const v1::ChangeRequest* in, v1::ActReply* out) override;
+  grpc::Status FinishChange(Context* c, const v1::ChangeFinish* in, v1::ActReply* out) override;
   grpc::Status TestNotice(Context* c, const v1::NotifyTest* in, v1::ActReply* out) override;
 
  private:

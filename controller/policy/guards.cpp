@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "controller/changes/changes.h"
 #include "controller/incidents/correlate.h"
 #include "controller/incidents/find.h"
 #include "controller/policy/bind.h"
@@ -36,6 +37,18 @@ Ruling OnHold(const Question& q) {
 Ruling HostActs(const Question& q) {
   std::string why = HostWontAct(q.host, ActionName(q.action));
   return why.empty() ? Ruling{} : Withhold(std::move(why));
+}
+
+// A deployment of its service is under way: what looks like a fault may be a part of it.
+Ruling RunningChange(const Question& q) {
+  std::vector<std::string> services = {signals::ServiceOf(q.signal), q.group,
+                                       q.group.substr(q.group.find('/') + 1)};
+  for (const char* label : {"app", "datname"}) services.emplace_back(signals::LabelOf(q.signal, label));
+  const v1::Change* change = changes::FindRunning(q.state, services, q.now);
+  if (change == nullptr) return {};
+  return Wait("the change " + change->id() + " of " + change->service() + " by " + change->by() +
+                  " is under way: " + change->summary(),
+              change->until_us());
 }
 
 Ruling Security(const Question& q) {
@@ -216,6 +229,7 @@ const std::vector<GuardRow>& Guards() {
       {"self", &OwnTarget, true},
       {"hold", &OnHold, true},
       {"host", &HostActs, true},
+      {"change", &RunningChange, true},
       {"security", &Security, true},
       {"earlier", &Earlier, true},
       {"attempts", &Attempts, true},

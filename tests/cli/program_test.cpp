@@ -120,24 +120,28 @@ TEST_F(Program, EvidenceIsListedAndItsContentShownNotObeyed) {
 }
 
 TEST_F(Program, UsageErrors) {
-  for (const std::vector<std::string>& args :
-       std::vector<std::vector<std::string>>{{},
-                                             {"dance"},
-                                             {"get"},
-                                             {"approve"},
-                                             {"declare"},
-                                             {"declare", "x", "--severity", "P9"},
-                                             {"rules"},
-                                             {"rules", "check"},
-                                             {"audit"},
-                                             {"note"},
-                                             {"query"},
-                                             {"status", "--bogus"},
-                                             {"hold", "end"},
-                                             {"run"},
-                                             {"run", "pm2.restart", "--host", "web-1", "app"},
-                                             {"run", "pm2.restart", "--host", "web-1", "--app"},
-                                             {"hold", "--all", "--host", "web-1", "--why", "x"}}) {
+  for (const std::vector<std::string>& args : std::vector<std::vector<std::string>>{
+           {},
+           {"dance"},
+           {"get"},
+           {"approve"},
+           {"declare"},
+           {"declare", "x", "--severity", "P9"},
+           {"rules"},
+           {"rules", "check"},
+           {"audit"},
+           {"note"},
+           {"query"},
+           {"status", "--bogus"},
+           {"hold", "end"},
+           {"change"},
+           {"change", "start", "1.8.2"},
+           {"change", "start", "--service", "portal"},
+           {"change", "start", "1.8.2", "--service", "portal", "--for", "soon"},
+           {"run"},
+           {"run", "pm2.restart", "--host", "web-1", "app"},
+           {"run", "pm2.restart", "--host", "web-1", "--app"},
+           {"hold", "--all", "--host", "web-1", "--why", "x"}}) {
     const Ran ran = Run(args);
     EXPECT_EQ(ran.exit, kUsage) << (args.empty() ? "" : args[0]) << ran.err;
     EXPECT_EQ(ran.out, "");
@@ -194,6 +198,74 @@ TEST_F(Program, IncidentWorkReachesTheEngine) {
   EXPECT_EQ(acts[7].hold().until_us(), kNow + 2 * kHour);
   EXPECT_EQ(acts[8].end_hold().id(), "H-1");
   EXPECT_EQ(acts[9].notify_test().receiver(), "oncall");
+}
+
+TEST_F(Program, ChangesAreStartedFinishedAndListed) {
+  EXPECT_EQ(Run({"change", "start", "1.8.2", "--service", "portal", "--for", "15m"}).exit, kDone);
+  EXPECT_EQ(Run({"change", "start", "1.8.3", "--service", "portal"}).exit, kDone);
+  EXPECT_EQ(Run({"change", "finish"}).exit, kDone);
+  EXPECT_EQ(Run({"change", "finish", "--service", "portal", "--failed"}).exit, kDone);
+  EXPECT_EQ(Run({"change", "finish", "CH-12"}).exit, kDone);
+  const auto acts = backend_.acts();
+  ASSERT_EQ(acts.size(), 5u);
+  EXPECT_EQ(acts[0].change_start().summary(), "1.8.2");
+  EXPECT_EQ(acts[0].change_start().service(), "portal");
+  EXPECT_EQ(acts[0].change_start().until_us(), kNow + 15 * kMinute);
+  EXPECT_EQ(acts[1].change_start().until_us(), 0);
+  EXPECT_FALSE(acts[2].change_finish().failed());
+  EXPECT_TRUE(acts[3].change_finish().failed());
+  EXPECT_EQ(acts[3].change_finish().service(), "portal");
+  EXPECT_EQ(acts[4].change_finish().change(), "CH-12");
+
+  v1::Change change;
+  change.set_id("CH-12");
+  change.set_kind("release");
+  change.set_host("web-1");
+  change.set_service("portal");
+  change.set_summary("portal 1.8.1 -> 1.8.2 \x1b[31m");
+  change.set_author("deploy");
+  change.set_at_us(kNow - 3 * kHour);
+  backend_.Put("change", change.id(), change, change.at_us());
+  change.set_id("CH-15");
+  change.set_kind("deploy");
+  change.set_at_us(kNow - kMinute);
+  change.set_until_us(kNow + kMinute);
+  backend_.Put("change", change.id(), change, change.at_us());
+  const Ran all = Run({"get", "changes"});
+  EXPECT_EQ(all.exit, kDone) << all.err;
+  EXPECT_NE(all.out.find("running"), std::string::npos) << all.out;
+  EXPECT_NE(all.out.find("CH-12"), std::string::npos);
+  EXPECT_EQ(all.out.find('\x1b'), std::string::npos) << "escapes are shown, not sent";
+  const Ran recent = Run({"get", "changes", "--since", "2h"});
+  EXPECT_EQ(recent.out.find("CH-12"), std::string::npos) << recent.out;
+  const Json json = Json::parse(Run({"get", "changes", "CH-12", "-o", "json"}).out);
+  EXPECT_EQ(json["items"][0]["state"], "done");
+  EXPECT_EQ(json["items"][0]["author"], "deploy");
+}
+
+TEST_F(Program, AnIncidentShowsItsChanges) {
+  v1::Change change;
+  change.set_id("CH-12");
+  change.set_kind("release");
+  change.set_summary("portal 1.8.1 -> 1.8.2");
+  change.set_at_us(kNow - 10 * kMinute);
+  backend_.Put("change", change.id(), change, change.at_us());
+  v1::Incident incident;
+  incident.set_id("INC-20261123-031207");
+  incident.set_number(417);
+  incident.set_status(v1::INVESTIGATING);
+  incident.add_changes("CH-12");
+  incident.add_changes("CH-1");
+  incident.set_probable_cause("change.release web-1 portal 1.8.1 -> 1.8.2, 4m before");
+  backend_.PutIncident(incident);
+  const Ran table = Run({"describe", "incident", "417"});
+  EXPECT_NE(table.out.find("changes\n"), std::string::npos) << table.out;
+  EXPECT_NE(table.out.find("portal 1.8.1 -> 1.8.2"), std::string::npos);
+  EXPECT_NE(table.out.find("4m before"), std::string::npos);
+  const Json json = Json::parse(Run({"describe", "incident", "417", "-o", "json"}).out);
+  ASSERT_EQ(json["changes"].size(), 2u);
+  EXPECT_EQ(json["changes"][1]["summary"], "portal 1.8.1 -> 1.8.2");
+  EXPECT_EQ(json["changes"][0]["id"], "CH-1") << "what the lists no longer have keeps its id";
 }
 
 TEST_F(Program, TheEnginesAnswerIsTheExit) {

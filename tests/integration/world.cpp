@@ -73,17 +73,20 @@ void World::WriteFiles() {
                  mail_.Address(), "\", from: quell@localhost, to: oncall@localhost, tls: off, wakes: true}\n",
                  "  hook: {type: webhook, url: \"", hook_.Url("/hook"), "\"}\n",
                  absl::StrReplaceAll(options_.receivers, {{"MAIL", mail_.Address()}}),
-                 "audience: ", options_.audience, "\nroutes: [{to: [hook]}]\n"));
+                 "audience: ", options_.audience, "\nroutes: [{to: [hook]}]\nsources: ",
+                 absl::StrReplaceAll(options_.sources, {{"DIR", dir_.path()}}), "\n"));
   const std::string users =
       pm2_ == nullptr ? ""
                       : absl::StrCat("  pm2: {users: [{user: ", user_, ", home: ", pm2_->home(), "}]}\n");
   const std::string keys = dir_.Path(absl::StrCat("pki/agent-", kHost));
-  dir_.Write("agent.yaml", absl::StrCat("controller: {addresses: [\"127.0.0.1:", agents_port_,
-                                        "\"]}\nstate: ", dir_.Path("agent"), "\ntls: {key: ", keys,
-                                        "/agent.key, certificate: ", keys, "/agent.crt, trust_bundle: ", keys,
-                                        "/trust.bundle, root_pin: ", keys, "/root.pin}\nexecutor: {socket: ",
-                                        dir_.Path("executor.sock"), "}\ncollectors:\n  host: {every: 1s}\n",
-                                        users, "  probes: ", options_.probes, "\n"));
+  dir_.Write("agent.yaml",
+             absl::StrCat("controller: {addresses: [\"127.0.0.1:", agents_port_, "\"]}\nstate: ",
+                          dir_.Path("agent"), "\ntls: {key: ", keys, "/agent.key, certificate: ", keys,
+                          "/agent.crt, trust_bundle: ", keys, "/trust.bundle, root_pin: ", keys,
+                          "/root.pin}\nexecutor: {socket: ", dir_.Path("executor.sock"),
+                          "}\ncollectors:\n  host: {every: 1s}\n", users, "  probes: ", options_.probes, "\n",
+                          options_.changes.empty() ? "" : "  changes: ",
+                          absl::StrReplaceAll(options_.changes, {{"DIR", dir_.path()}}), "\n"));
   dir_.Write("sanctions/sanctions.yaml", options_.sanctions);
 }
 

@@ -29,7 +29,9 @@ struct WorldOptions {
   std::string monitoring = "2s";
   std::string deadlines = "{}";
   std::string audience = "{P0: [oncall], P1: [oncall], P2: [oncall]}";
-  std::string receivers;  // further ones: lines with two spaces in front
+  std::string receivers;       // further ones: lines with two spaces in front
+  std::string changes;         // agent.yaml's collectors.changes; DIR is the world's directory
+  std::string sources = "[]";  // controller.yaml's; DIR likewise
 };
 
 class World {
@@ -59,6 +61,7 @@ class World {
   bool WaitForEvent(const std::string& kind, Micros deadline = 30 * kSecond);
   // Until the controller sees the host connected and its apps.
   void WaitUntilSeen();
+  uint16_t web_port() const { return web_port_; }
   std::string Metric(const std::string& name);  // from /metrics; "" when absent
 
   Pm2Daemon& pm2() { return *pm2_; }

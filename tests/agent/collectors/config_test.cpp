@@ -23,6 +23,12 @@ probes:
 postgres:
 - {name: main, dsn: "host=/var/run/postgresql user=quell_monitor dbname=boutique", every: 1s}
 - {name: other, dsn: "host=127.0.0.1 port=5433 dbname=x", password_file: /etc/quell/db, log_file: /var/log/pg.log}
+changes:
+  every: 20s
+  releases: [{user: deploy, app: boutique-client-portal, path: /opt/boutique-client}]
+  git: [/srv/app, {path: /srv/shop.git, service: shop}]
+  files: ["/opt/boutique-client/app/.env*"]
+  packages: true
 )",
                                       problems);
   const CollectorsConfig config = ParseCollectorsConfig(root, problems);
@@ -47,6 +53,15 @@ postgres:
   EXPECT_EQ(config.postgres[1].every, 5 * kSecond);
   EXPECT_EQ(config.postgres[1].password_file, "/etc/quell/db");
   EXPECT_EQ(config.postgres[1].log_file, "/var/log/pg.log");
+  ASSERT_TRUE(config.changes.has_value());
+  EXPECT_EQ(config.changes->every, 20 * kSecond);
+  ASSERT_EQ(config.changes->releases.size(), 1u);
+  EXPECT_EQ(config.changes->releases[0].app, "boutique-client-portal");
+  ASSERT_EQ(config.changes->git.size(), 2u);
+  EXPECT_EQ(config.changes->git[0].path, "/srv/app");
+  EXPECT_EQ(config.changes->git[1].service, "shop");
+  EXPECT_EQ(config.changes->files[0].path, "/opt/boutique-client/app/.env*");
+  EXPECT_TRUE(config.changes->packages);
 }
 
 TEST(ConfigTest, PostgresMistakesAtTheirPlaces) {
@@ -69,6 +84,25 @@ TEST(ConfigTest, PostgresMistakesAtTheirPlaces) {
         "log_file must be an absolute path", "every must be between", "agent.yaml:8:", "control character"})
     EXPECT_THAT(text, HasSubstr(sentence));
   EXPECT_THAT(text, testing::Not(HasSubstr("hunter2")));
+}
+
+TEST(ConfigTest, PlacesOfChangesAreAbsoluteAndAReleaseNamesItsApp) {
+  config::Problems problems;
+  const auto root = config::ParseYaml("agent.yaml", R"(changes:
+  every: 100ms
+  releases: [/opt/portal, {path: /opt/x}]
+  git: [srv/app, /srv/app, /srv/app]
+  files: ["/opt/../etc/*"]
+  package: true
+)",
+                                      problems);
+  ParseCollectorsConfig(root, problems);
+  const std::string all = problems.ToString();
+  for (const char* wanted : {"agent.yaml:2:10: every must be between 1s and 1h", "agent.yaml:3:14", "user",
+                             "agent.yaml:4:9: path must be", "agent.yaml:4:28: /srv/app is listed twice",
+                             "agent.yaml:5:11: path must be", "agent.yaml:6:3"}) {
+    EXPECT_THAT(all, HasSubstr(wanted));
+  }
 }
 
 TEST(ConfigTest, EveryMistakeAtItsPlace) {

@@ -10,7 +10,7 @@ namespace {
 TEST(Metrics, EveryNameIsInOneTableAndHasASentence) {
   std::set<std::string_view> names;
   for (const auto* table : {&HostMetrics(), &Pm2Metrics(), &PostgresMetrics(), &ProbeMetrics(),
-                            &AgentMetrics(), &ControllerMetrics()}) {
+                            &ChangeMetrics(), &AgentMetrics(), &ControllerMetrics()}) {
     for (const MetricDescriptor& row : *table) {
       EXPECT_TRUE(names.insert(row.name).second) << row.name << " is there twice";
       ASSERT_FALSE(row.help.empty()) << row.name;

@@ -125,6 +125,43 @@ TEST_F(ConfigTest, EveryMistakeIsToldAtOnceWithItsPlace) {
   EXPECT_EQ(problems.mistakes().size(), 17u) << all;
 }
 
+TEST_F(ConfigTest, SourcesAreReadWithTheirTokens) {
+  directory.Write("ci.token", "0123456789abcdef0123456789abcdef\n", 0600);
+  const ControllerConfig config = Load(
+      "sources:\n"
+      "- {name: ci, token_file: ci.token, may: observe, changes: true, services: [portal], per_minute: 5}\n");
+  ASSERT_TRUE(problems.ok()) << problems.ToString();
+  ASSERT_EQ(config.sources.size(), 1u);
+  EXPECT_EQ(config.sources[0].name, "ci");
+  EXPECT_EQ(config.sources[0].token.Reveal(), "0123456789abcdef0123456789abcdef");
+  EXPECT_TRUE(config.sources[0].changes);
+  EXPECT_THAT(config.sources[0].services, ElementsAre("portal"));
+  EXPECT_EQ(config.sources[0].per_minute, 5u);
+  EXPECT_THAT(config.redacted, Not(HasSubstr("0123456789abcdef")));
+}
+
+TEST_F(ConfigTest, ASourceThatWouldBeUnsafeIsRefused) {
+  directory.Write("open", "0123456789abcdef", 0644);
+  directory.Write("short", "0123456789", 0600);
+  directory.Write("good", "0123456789abcdef", 0600);
+  Load(
+      "sources:\n"
+      "- {name: a, token_file: open}\n"
+      "- {name: b, token_file: short}\n"
+      "- {name: c, token_file: absent}\n"
+      "- {name: d}\n"
+      "- {name: e, token_file: good, may: automatic}\n"
+      "- {name: e, token_file: good}\n"
+      "- {name: F, token_file: good, token: 0123456789abcdef}\n");
+  const std::string all = problems.ToString();
+  for (const char* expected :
+       {":2:25: ", ":3:25: the token in ", ":4:25: ", ":5:3: ", ":6:", ":7:3: there are two sources named e",
+        ":7:3: sources e and e have the same token", ":8:3: a source's name",
+        ":8:31: unknown key \"token\""}) {
+    EXPECT_THAT(all, HasSubstr(directory.Path("controller.yaml") + expected));
+  }
+}
+
 TEST_F(ConfigTest, AFileThatIsAbsentOrBrokenIsOneMistake) {
   LoadControllerConfig(directory.Path("absent.yaml"), problems);
   EXPECT_THAT(problems.ToString(), HasSubstr("absent.yaml:1:1: "));

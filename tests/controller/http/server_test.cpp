@@ -16,10 +16,22 @@ namespace {
 
 using testing::HasSubstr;
 
+// Changes that nobody may tell of.
+struct Nobody {
+  explicit Nobody(Metrics& metrics)
+      : changes({.submit = [](v1::PersonAct, absl::Duration) { return absl::InternalError("nobody asks"); },
+                 .now = [] { return Micros{0}; },
+                 .clock = RealClock(),
+                 .metrics = metrics},
+                {}) {}
+  ChangeReceiver changes;
+};
+
 class ServerTest : public testing::Test {
  protected:
   void SetUp() override {
-    auto started = HttpServer::Start({"127.0.0.1:0", {"quell.example"}}, metrics, [this] { return ready; });
+    auto started = HttpServer::Start({"127.0.0.1:0", {"quell.example"}}, metrics, nobody.changes,
+                                     [this] { return ready; });
     ASSERT_TRUE(started.ok()) << started.status();
     server = std::move(*started);
   }
@@ -50,6 +62,7 @@ class ServerTest : public testing::Test {
   }
 
   Metrics metrics;
+  Nobody nobody{metrics};
   absl::Status ready;
   std::unique_ptr<HttpServer> server;
 };
@@ -147,10 +160,12 @@ TEST_F(ServerTest, StopEndsWithAConnectionOpen) {
 
 TEST(ServerStart, AnAddressInUseIsSaid) {
   Metrics metrics;
-  auto first = HttpServer::Start({"127.0.0.1:0", {}}, metrics, [] { return absl::OkStatus(); });
+  Nobody nobody(metrics);
+  auto first =
+      HttpServer::Start({"127.0.0.1:0", {}}, metrics, nobody.changes, [] { return absl::OkStatus(); });
   ASSERT_TRUE(first.ok());
   auto second = HttpServer::Start({"127.0.0.1:" + std::to_string((*first)->port()), {}}, metrics,
-                                  [] { return absl::OkStatus(); });
+                                  nobody.changes, [] { return absl::OkStatus(); });
   EXPECT_EQ(second.status().code(), absl::StatusCode::kUnavailable);
   EXPECT_THAT(second.status().message(), HasSubstr("in use"));
 }
