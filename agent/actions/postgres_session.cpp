@@ -91,8 +91,12 @@ class Remedy {
 
   v1::WorkerResult Act(const v1::WorkerRequest& request) {
     for (const v1::PostgresSession& session : request.sessions()) {
-      if (!broken_.ok() || clock_.Monotonic() >= deadline_) break;
-      Signal(session);
+      if (broken_.ok() && clock_.Monotonic() < deadline_) {
+        Signal(session);
+      } else {
+        Left(absl::StrCat("pid ", session.pid(), " was not reached"),
+             absl::DeadlineExceededError("not every session was reached"));
+      }
     }
     AwaitEnds();
     return Result(request);

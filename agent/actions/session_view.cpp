@@ -65,7 +65,8 @@ v1::PostgresSession SessionOf(const PostgresRow& row, const LockTree& tree) {
   session.set_state(row[7]);
   session.set_backend_type(row[8]);
   session.set_client(row[9]);
-  session.set_kind(StatementKind(row[10]));
+  // The statement of a session outside of a transaction is over.
+  if (session.state() != "idle") session.set_kind(StatementKind(row[10]));
   session.set_superuser(row[11] == "t");
   session.set_replication(row[12] == "t");
   session.set_victims(tree.Victims(session.pid()));

@@ -300,6 +300,8 @@ TEST_F(PostgresActions, TellDumpsAndChangesOfTheSchemaByTheirStatements) {
   auto session = database_->Open("web");
   ASSERT_TRUE(session->Execute("BEGIN; CREATE TABLE later(x int)").ok());
   EXPECT_EQ(Check(ByPid(session->pid())).sessions(0).kind(), "ddl");
+  ASSERT_TRUE(session->Execute("COMMIT").ok());
+  EXPECT_EQ(Check(ByPid(session->pid())).sessions(0).kind(), "");  // it is over
 }
 
 TEST_F(PostgresActions, X16_HostileNamesAreDataOnly) {
@@ -380,6 +382,20 @@ TEST_F(PostgresActions, OfSeveralThoseThatEndedByThemselvesAreNamed) {
   EXPECT_TRUE(result.ok());
   EXPECT_EQ(result.reason(),
             absl::StrCat("ended: pid ", second->pid(), "; pid ", gone, " has ended by itself"));
+}
+
+// A deadline that is over before anything is done.
+TEST_F(PostgresActions, ASessionThatWasNotReachedIsNoSuccess) {
+  auto session = database_->Open("web");
+  v1::WorkerRequest request = ByPid(session->pid());
+  const v1::WorkerResult checked = Check(request);
+  ASSERT_TRUE(checked.ok()) << checked.reason();
+  request.set_budget_ms(0);
+  const v1::WorkerResult result = Run(request, checked);
+  EXPECT_FALSE(result.ok());
+  EXPECT_EQ(result.refusal(), v1::REFUSAL_CHECK);
+  EXPECT_EQ(result.reason(), absl::StrCat("pid ", session->pid(), " was not reached"));
+  EXPECT_TRUE(database_->Lives(*session));
 }
 
 TEST_F(PostgresActions, AServerThatIsNotThereIsARefusal) {
