@@ -49,7 +49,7 @@ RowFilter Everything(const std::string& parent = "") {
 // ---- the first screen
 
 absl::StatusOr<Json> HostsSummary(OperatorBackend& backend) {
-  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List("host", Everything(), kMostRows, ""));
+  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List("host", RowFilter{}, kMostRows, ""));
   size_t connected = 0;
   Json lost = Json::array();
   Json held = Json::array();
@@ -158,6 +158,7 @@ const std::vector<RowKind>& RowKinds() {
       {"notices", "notice", Plain<v1::Notice, NoticeJson>},
       {"decisions", "decision", Plain<v1::Decision, DecisionJson>},
       {"events", "event", Plain<v1::AppEvent, EventJson>},
+      {"tokens", "token", Plain<v1::JoinToken, TokenJson>},
   };
   return *kinds;
 }
@@ -215,11 +216,12 @@ std::string AppStateName(const AppSeries& app) {
 
 // Apps as the hosts report them; their state is unknown where no host of ours tells it now.
 absl::StatusOr<Json> Apps(OperatorBackend& backend) {
-  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List("host", Everything(), kMostRows, ""));
+  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List("host", RowFilter{}, kMostRows, ""));
   const std::map<std::string, AppSeries> series = ReadAppSeries(backend);
   Json apps = Json::array();
   for (const auto& row : page.rows) {
     QUELL_ASSIGN_OR_RETURN(const v1::Host host, Parsed<v1::Host>(row));
+    if (host.revoked()) continue;
     const Json described = HostJson(host);
     for (Json app : described["apps"]) {
       const auto found = series.find(host.name() + "/" + app["user"].get<std::string>() + "/" +
@@ -284,7 +286,9 @@ absl::StatusOr<Listed> ListOne(OperatorBackend& backend, const RowKind& kind, co
     listed.json = Json{{"items", Json::array({FullCommand(backend, command)})}};
     return listed;
   }
-  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List(kind.kind, Everything(), kMostRows, ""));
+  // Of hosts, the one that has a name now: those that were deleted are found among --all.
+  const RowFilter filter = kind.kind == "host" ? RowFilter{} : Everything();
+  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List(kind.kind, filter, kMostRows, ""));
   Json items = Json::array();
   for (const auto& row : page.rows) {
     QUELL_ASSIGN_OR_RETURN(Json item, kind.make(backend, row));
@@ -299,8 +303,8 @@ absl::StatusOr<Listed> ListRows(OperatorBackend& backend, const RowKind& kind,
                                 const v1::GetRequest& request) {
   if (!request.name().empty()) return ListOne(backend, kind, request.name());
   RowFilter filter;
-  // Hosts, decisions and notices are all shown: none of them ends as an incident does.
-  filter.all = request.all() || kind.kind == "host" || kind.kind == "decision" || kind.kind == "notice" ||
+  // Decisions and notices are all shown: none of them ends as an incident does.
+  filter.all = request.all() || kind.kind == "decision" || kind.kind == "notice" ||
                kind.kind == "event" || kind.kind == "command";
   if (request.since_us() > 0) filter.since = backend.Now() - request.since_us();
   const size_t limit = request.limit() == 0 ? kDefaultLimit : request.limit();

@@ -27,6 +27,8 @@ std::string CommandName(const v1::CommandEntry& command, uint64_t incident_numbe
 Json IncidentJson(const v1::Incident& incident, bool timeline);
 Json CommandJson(const v1::CommandEntry& command, uint64_t incident_number);
 Json SignalJson(const v1::Signal& signal);
+// Never its hash, key or certificate.
+Json TokenJson(const v1::JoinToken& token);
 Json HostJson(const v1::Host& host);
 Json HoldJson(const v1::Hold& hold);
 Json NoticeJson(const v1::Notice& notice);

@@ -63,7 +63,7 @@ class TestAgent {
     spool_options.boot_id = "boot";
     spool = *agent::Spool::Open(disk, RealClock(), spool_options);
     dialer = std::make_unique<agent::GrpcDialer>(
-        IdentityOf(leaf), std::make_shared<security::TrustHolder>(pki.bundle()), RealClock());
+        [leaf] { return IdentityOf(leaf); }, std::make_shared<security::TrustHolder>(pki.bundle()), RealClock());
     agent::LinkOptions options;
     options.addresses = {address};
     options.backoff_least = backoff;
