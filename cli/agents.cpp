@@ -37,7 +37,8 @@ int Tell(Session& session, Acted& acted, const std::string& where) {
   acted.json.erase("token");
   if (!session.table()) session.Print(acted.json, FieldsView);
   session.Say(acted.message);
-  session.Say("it is in " + where + "; on that host: quell-agent enrol --controller CONTROLLER:7401 "
+  session.Say("it is in " + where +
+              "; on that host: quell-agent enrol --controller CONTROLLER:7401 "
               "--token-file FILE");
   return acted.exit;
 }

@@ -362,11 +362,11 @@ void AddAgents(CLI::App& app, Verbs& verbs, Words& w, std::ostream& out) {
            })
       ->add_flag("-a,--all", w.all, "those that were deleted, too");
   for (const bool revoke : {true, false}) {
-    CLI::App* out_of_fleet =
-        verbs.Add(*agent, revoke ? "revoke" : "delete",
-                  revoke ? "a host may not speak any more, from now on"
-                         : "and it is listed no more; its name may be given anew, its id never",
-                  [&w, revoke](Session& s) { return ActOnAgent(s, revoke ? "RevokeAgent" : "DeleteAgent", w); });
+    CLI::App* out_of_fleet = verbs.Add(
+        *agent, revoke ? "revoke" : "delete",
+        revoke ? "a host may not speak any more, from now on"
+               : "and it is listed no more; its name may be given anew, its id never",
+        [&w, revoke](Session& s) { return ActOnAgent(s, revoke ? "RevokeAgent" : "DeleteAgent", w); });
     out_of_fleet->add_option("HOST", w.host, "its name, or its id")->required();
     out_of_fleet->add_option("--why", w.why, "for the record; needed");
   }

@@ -124,7 +124,8 @@ absl::Status Agent::StartLink() {
     }
   };
   executor_ = std::make_unique<ExecutorClient>(config_.executor_socket, on_reader, on_connection);
-  dialer_ = std::make_unique<GrpcDialer>([this] { return identity_->Tls(); }, identity_->trust(), RealClock());
+  dialer_ =
+      std::make_unique<GrpcDialer>([this] { return identity_->Tls(); }, identity_->trust(), RealClock());
   recovering_ = std::make_unique<RecoveringDialer>(*dialer_, *identity_, config_.enrol, RealClock());
   LinkOptions options;
   options.addresses = config_.addresses;

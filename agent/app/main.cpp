@@ -29,12 +29,14 @@ struct Flags {
 };
 
 void DescribeEnrol(CLI::App& app, Flags& flags) {
-  CLI::App* enrol = app.add_subcommand("enrol", "makes this host one of the fleet, with a token that a "
-                                                "responder had made");
+  CLI::App* enrol = app.add_subcommand("enrol",
+                                       "makes this host one of the fleet, with a token that a "
+                                       "responder had made");
   enrol->add_option("--controller", flags.enrolment.controller, "the controller's enrolment port, host:7401")
       ->required();
-  enrol->add_option("--token-file", flags.enrolment.token_file,
-                    "the token, in a file that nobody else can read; - for standard input")
+  enrol
+      ->add_option("--token-file", flags.enrolment.token_file,
+                   "the token, in a file that nobody else can read; - for standard input")
       ->required();
   enrol->add_option("--config", flags.config, "agent.yaml: says where keys and certificates lie");
   enrol->add_option("--host", flags.enrolment.host, "fail unless the token is for this name");

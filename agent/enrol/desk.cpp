@@ -37,7 +37,8 @@ absl::StatusOr<Json> Ask(const HttpsRequest& request, const v1::TrustBundle& bun
   QUELL_ASSIGN_OR_RETURN(const HttpsAnswer answer, Exchange(request, ControllerAt(host, bundle, wall_now)));
   Json json = Json::parse(answer.body, nullptr, false);
   if (!json.is_object())
-    return absl::UnavailableError(absl::StrCat(request.address, " does not answer as an enrolment port does"));
+    return absl::UnavailableError(
+        absl::StrCat(request.address, " does not answer as an enrolment port does"));
   if (answer.status == 200) return json;
   const std::string why = absl::StrCat("the controller refuses: ", Text(json, "error"));
   if (answer.status == 503) return absl::UnavailableError(why);
@@ -63,8 +64,7 @@ absl::StatusOr<Certified> Verified(const Json& json, const security::TlsKey& key
 
 }  // namespace
 
-absl::StatusOr<FetchedTrust> FetchTrust(const std::string& address, const std::string& pin,
-                                        Micros wall_now) {
+absl::StatusOr<FetchedTrust> FetchTrust(const std::string& address, const std::string& pin, Micros wall_now) {
   QUELL_RETURN_IF_ERROR(HostOfAddress(address).status());
   QUELL_ASSIGN_OR_RETURN(const HttpsAnswer answer, Exchange({.address = address, .path = "/v1/trust"}, {}));
   if (answer.status != 200)
@@ -106,7 +106,8 @@ absl::StatusOr<Certified> Recover(const std::string& address, const std::string&
       const Json answer,
       Ask({.address = address, .path = "/v1/recover", .json = body.dump()}, bundle, wall_now));
   QUELL_ASSIGN_OR_RETURN(Certified certified, Verified(answer, key, bundle, wall_now));
-  if (certified.id != host_id) return absl::PermissionDeniedError("the controller took this host for another");
+  if (certified.id != host_id)
+    return absl::PermissionDeniedError("the controller took this host for another");
   return certified;
 }
 

@@ -2,8 +2,8 @@
 // seconds; any thread.
 //
 // Who has not been verified learns nothing: the trust bundle is fetched from whoever answers and believed for
-// its signature by the pinned trust root alone; whatever is sent goes over a connection whose server has shown
-// a certificate of that bundle's controllers' authority, made out for the name that was dialled.
+// its signature by the pinned trust root alone; whatever is sent goes over a connection whose server has
+// shown a certificate of that bundle's controllers' authority, made out for the name that was dialled.
 #pragma once
 #include <string>
 

@@ -47,8 +47,7 @@ std::string PemOf(X509* certificate) {
 int OnVerify(X509_STORE_CTX* store, void* user) {
   auto& exchanged = *static_cast<Exchanged*>(user);
   if (exchanged.check) exchanged.refused = exchanged.check(PemOf(X509_STORE_CTX_get0_cert(store)));
-  X509_STORE_CTX_set_error(store,
-                           exchanged.refused.ok() ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
+  X509_STORE_CTX_set_error(store, exchanged.refused.ok() ? X509_V_OK : X509_V_ERR_APPLICATION_VERIFICATION);
   return exchanged.refused.ok() ? 1 : 0;
 }
 

@@ -59,10 +59,12 @@ absl::Status AgentIdentity::LoadTrust(Micros wall) {
 
 // The dates of a certificate of this host's; an error when it is somebody else's. Sets host_id_ where the
 // certificate tells it.
-absl::StatusOr<security::CertificateDates> AgentIdentity::Look(const std::string& certificate_pem, Micros wall) {
+absl::StatusOr<security::CertificateDates> AgentIdentity::Look(const std::string& certificate_pem,
+                                                               Micros wall) {
   QUELL_ASSIGN_OR_RETURN(const security::CertificateDates dates, security::DatesOf(certificate_pem));
   // Who it is made out for does not end with its time.
-  const Micros then = std::clamp(wall, dates.not_before, std::max(dates.not_before, dates.not_after - kSecond));
+  const Micros then =
+      std::clamp(wall, dates.not_before, std::max(dates.not_before, dates.not_after - kSecond));
   auto self = security::PeerFromCertificate(certificate_pem, *trust_->Get(), then);
   if (self.ok() && self->role != "agent")
     return absl::PermissionDeniedError("it is a certificate of another role");
@@ -139,7 +141,8 @@ absl::Status AgentIdentity::OfferTrust(const std::string& signed_bundle, Micros 
   absl::MutexLock lock(&mutex_);
   signed_bundle_ = signed_bundle;
   LogInfo("took the trust bundle %d", serial);
-  return Annotate(disk_.WriteWhole(places_.state + "/trust.bundle", signed_bundle), "keeping the trust bundle");
+  return Annotate(disk_.WriteWhole(places_.state + "/trust.bundle", signed_bundle),
+                  "keeping the trust bundle");
 }
 
 int AgentIdentity::CountAttempt() {

@@ -1,9 +1,9 @@
 // AgentIdentity: the agent's key, certificate and trust as they stand now, over renewals and new bundles.
 //
 // What root installed (agent.yaml's tls:) stays as it is; what comes later is kept in the agent's own state
-// directory, agent.crt and trust.bundle, written whole before it is used. At a start the newer of each counts:
-// the certificate of this key that is good for longest, the bundle of the pinned root with the highest serial.
-// Owned by main, outlives link and dialer. Thread-safe.
+// directory, agent.crt and trust.bundle, written whole before it is used. At a start the newer of each
+// counts: the certificate of this key that is good for longest, the bundle of the pinned root with the
+// highest serial. Owned by main, outlives link and dialer. Thread-safe.
 #pragma once
 #include <memory>
 #include <string>

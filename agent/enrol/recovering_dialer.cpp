@@ -31,8 +31,9 @@ absl::Status RecoveringDialer::RecoverCertificate(const absl::Status& unusable) 
     last = certified.ok() ? identity_.Adopt(certified->certificate_pem, clock_.Wall()) : certified.status();
     if (last.ok()) return last;
   }
-  return absl::Status(last.code(), absl::StrCat("this host's certificate cannot be used (", unusable.message(),
-                                                "), and recovering it failed: ", last.message()));
+  return absl::Status(last.code(),
+                      absl::StrCat("this host's certificate cannot be used (", unusable.message(),
+                                   "), and recovering it failed: ", last.message()));
 }
 
 absl::StatusOr<std::unique_ptr<FrameStream>> RecoveringDialer::Dial(const std::string& address) {

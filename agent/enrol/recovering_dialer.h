@@ -1,6 +1,7 @@
-// RecoveringDialer: before an attempt to connect it puts right what would make it fail: a certificate that has
-// expired is recovered, and after an attempt that came to nothing the newest trust bundle is fetched, both at
-// the enrolment ports. Owned by main; called by the link's thread, which it may hold up for some seconds.
+// RecoveringDialer: before an attempt to connect it puts right what would make it fail: a certificate that
+// has expired is recovered, and after an attempt that came to nothing the newest trust bundle is fetched,
+// both at the enrolment ports. Owned by main; called by the link's thread, which it may hold up for some
+// seconds.
 #pragma once
 #include <memory>
 #include <string>

@@ -187,8 +187,8 @@ std::string TlsKey::Sign(std::string_view context, std::string_view body) const 
   bool done = EVP_DigestSignInit(digest.get(), nullptr, EVP_sha256(), nullptr, impl_->key.get()) == 1 &&
               EVP_DigestSign(digest.get(), nullptr, &size, bytes, message.size()) == 1;
   std::string signature(size, '\0');
-  done = done && EVP_DigestSign(digest.get(), reinterpret_cast<unsigned char*>(signature.data()), &size, bytes,
-                                message.size()) == 1;
+  done = done && EVP_DigestSign(digest.get(), reinterpret_cast<unsigned char*>(signature.data()), &size,
+                                bytes, message.size()) == 1;
   Require(done, "signing failed");
   signature.resize(size);
   return signature;

@@ -1,4 +1,5 @@
-// Answers: people, and hosts that enrol, who wait for what the engine makes of their act. Any thread. At most 1,024 wait at a time.
+// Answers: people, and hosts that enrol, who wait for what the engine makes of their act. Any thread. At most
+// 1,024 wait at a time.
 #pragma once
 #include <map>
 #include <optional>

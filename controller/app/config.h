@@ -5,7 +5,8 @@
 //   agents: {certificate_lifetime: 24h}     # of those that enrol; 10m to 30d
 //   socket: /run/quell/controller.sock
 //   store: {sqlite: /var/lib/quell-controller/log.db}
-//   pki: {directory: D, key: F, certificate: F, agents_ca: F, agents_ca_key: F, trust_bundle: F, root_pin: F, command_key: F,
+//   pki: {directory: D, key: F, certificate: F, agents_ca: F, agents_ca_key: F, trust_bundle: F, root_pin: F,
+//   command_key: F,
 //         log_key: F, controller_id: F}
 //   hosts_file: F            # what `pki init` writes; by default `hosts` in the pki directory
 //   host_labels: {web-1: {role: web}}

@@ -158,7 +158,8 @@ absl::Status Controller::OpenLog() {
   store::ReaderOptions reading;
   reading.path = config_.sqlite;
   QUELL_ASSIGN_OR_RETURN(reader_, store::StoreReader::Open(reading));
-  // Executors refuse what is below the bundle's least epoch: a controller recovered without its log begins there.
+  // Executors refuse what is below the bundle's least epoch: a controller recovered without its log begins
+  // there.
   started_.set_epoch_number(std::max(recovered_.epoch + 1, trust_->Get()->least_epoch()));
   started_.set_epoch_start(RandomBytes(16));
   started_.set_version(std::string(kVersion));
@@ -255,16 +256,16 @@ std::string Controller::History(uint64_t seq, const std::string& head) {
 
 void Controller::MakeEnrolment() {
   if (!agents_authority_) return;
-  enrolment_ = std::make_unique<Enrolment>(
-      Enrolment::Parts{.authority = *std::move(agents_authority_),
-                       .trust = *trust_,
-                       .signed_bundle = signed_bundle_,
-                       .post = [this](InputClass c, EngineInput input) { return PostInput(c, std::move(input)); },
-                       .answers = answers_,
-                       .reader = *reader_,
-                       .members = *members_,
-                       .clock = clock_,
-                       .life = config_.certificate_lifetime});
+  enrolment_ = std::make_unique<Enrolment>(Enrolment::Parts{
+      .authority = *std::move(agents_authority_),
+      .trust = *trust_,
+      .signed_bundle = signed_bundle_,
+      .post = [this](InputClass c, EngineInput input) { return PostInput(c, std::move(input)); },
+      .answers = answers_,
+      .reader = *reader_,
+      .members = *members_,
+      .clock = clock_,
+      .life = config_.certificate_lifetime});
   agents_authority_.reset();
 }
 

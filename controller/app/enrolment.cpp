@@ -105,8 +105,9 @@ void Enrolment::Renew(const ingest::HostRecord& host, const std::string& public_
                       std::function<void(absl::StatusOr<ingest::RenewedCertificate>)> done) {
   const std::string enrolled = parts_.members.KeyOf(host.id);
   if (enrolled.empty())
-    return done(Refused("this certificate was made by `pki` and is renewed there; a host that enrols renews "
-                        "by itself"));
+    return done(
+        Refused("this certificate was made by `pki` and is renewed there; a host that enrols renews "
+                "by itself"));
   if (security::CheckPublicKey(public_key) != absl::OkStatus() ||
       !(security::Secret(enrolled) == security::Secret(Sha256(public_key))))
     return done(Refused("the key is not the one that the host enrolled with"));
@@ -123,20 +124,20 @@ absl::StatusOr<Enrolment::Issued> Enrolment::Recover(const std::string& id, cons
   if (!challenges_.Check(challenge, parts_.clock.Monotonic()))
     return Refused("the challenge is none of this controller's, or too old");
   const std::string enrolled = parts_.members.KeyOf(id);
-  const bool its_own = !enrolled.empty() && security::Secret(enrolled) == security::Secret(Sha256(public_key)) &&
-                       security::VerifyTlsSignature(public_key, security::kRecoverContext, id + challenge,
-                                                    signature);
+  const bool its_own =
+      !enrolled.empty() && security::Secret(enrolled) == security::Secret(Sha256(public_key)) &&
+      security::VerifyTlsSignature(public_key, security::kRecoverContext, id + challenge, signature);
   if (!its_own) return Refused(absl::StrCat("no host ", id, " enrolled with this key"));
   // Its certificate has expired: that is what it comes for. All else is asked as ever.
   const Peer agent{.role = "agent", .id = id, .not_after = std::numeric_limits<Micros>::max()};
-  QUELL_ASSIGN_OR_RETURN(
-      const ingest::HostRecord host,
-      ingest::IsAllowed(agent, parts_.members, *parts_.trust.Get(), parts_.clock.Wall()));
+  QUELL_ASSIGN_OR_RETURN(const ingest::HostRecord host,
+                         ingest::IsAllowed(agent, parts_.members, *parts_.trust.Get(), parts_.clock.Wall()));
   struct Waiting {
     absl::Notification arrived;
     absl::StatusOr<Made> made;
   };
-  auto waiting = std::make_shared<Waiting>();  // shared with the store thread, which may come later than we wait
+  auto waiting =
+      std::make_shared<Waiting>();  // shared with the store thread, which may come later than we wait
   CertifyAnew(id, public_key, true, [waiting](absl::StatusOr<Made> made) {
     waiting->made = std::move(made);
     waiting->arrived.Notify();

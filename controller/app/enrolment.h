@@ -27,7 +27,7 @@ class Enrolment final : public http::EnrolDesk {
  public:
   static constexpr absl::Duration kPatience = absl::Seconds(4);
 
-  struct Parts {  // references outlive it
+  struct Parts {                    // references outlive it
     security::Authority authority;  // the agents'
     security::TrustHolder& trust;
     std::string signed_bundle;

@@ -24,7 +24,8 @@ absl::StatusOr<ingest::HostRecord> Members::Find(const std::string& id) {
     if (found != members_.end()) {
       const Member& member = found->second;
       if (member.deleted)
-        return absl::PermissionDeniedError(absl::StrCat("the host ", id, " was deleted; it is to enrol anew"));
+        return absl::PermissionDeniedError(
+            absl::StrCat("the host ", id, " was deleted; it is to enrol anew"));
       if (member.revoked)
         return absl::PermissionDeniedError(
             absl::StrCat("the agent of ", member.record.name, " (", id, ") is revoked"));

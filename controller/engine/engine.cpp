@@ -304,9 +304,7 @@ class Cascade {
     for (const std::string& app : host->apps()) MayGoOn(app, true);
   }
 
-  void Tell(const std::string& host_id) {
-    handled_.intents.emplace_back(TellHost{state_.hosts.at(host_id)});
-  }
+  void Tell(const std::string& host_id) { handled_.intents.emplace_back(TellHost{state_.hosts.at(host_id)}); }
 
   void OnSignal(const std::string& key) {
     Add(incidents::OnSignalEdge(state_, key, now_));

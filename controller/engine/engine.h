@@ -42,7 +42,7 @@ struct StopWatch {
 };
 struct TellHost {
   v1::Host host;
-};  // who may speak, or with which labels, has changed: to whoever admits streams
+};               // who may speak, or with which labels, has changed: to whoever admits streams
 struct Answer {  // to a waiting person, or to a host that enrols
   std::string request;
   uint32_t exit = 0;  // 0 done, 1 failed, 3 no such thing, 4 not allowed, 5 withheld

@@ -127,7 +127,8 @@ const v1::Host* FindHost(const State& state, std::string_view name_or_id) {
 }
 
 Outcome MakeToken(const State& state, const v1::JoinToken& act, const std::string& who, Micros now) {
-  if (!IsHostName(act.host())) return Refuse(1, "that is no host's name: lower-case letters, digits, . and -");
+  if (!IsHostName(act.host()))
+    return Refuse(1, "that is no host's name: lower-case letters, digits, . and -");
   if (std::string wrong = WrongLabels(act.labels()); !wrong.empty()) return Refuse(1, wrong);
   if (act.sha256().size() != kHash || state.tokens.contains(act.id()))
     return Refuse(1, "the token that was made is none");
@@ -153,8 +154,8 @@ Outcome MakeToken(const State& state, const v1::JoinToken& act, const std::strin
   Outcome out;
   out.Add(std::move(payload));
   out.reply = engine::Reply{0,
-                            absl::StrCat("token ", act.id(), " lets one host enrol as ", act.host(), " until ",
-                                         FormatRfc3339(act.expires_us())),
+                            absl::StrCat("token ", act.id(), " lets one host enrol as ", act.host(),
+                                         " until ", FormatRfc3339(act.expires_us())),
                             "token", act.id()};
   return out;
 }

@@ -1,8 +1,8 @@
 // Who belongs to the fleet: tokens, enrolment, labels, revocation. Pure functions over a State; the engine
 // writes down what they return. Secrets and keys come in as hashes alone.
 //
-// At most one host of a name is in force. One that is revoked may not speak any more; one that is deleted is a
-// tombstone besides: lists leave it out, its name may be given anew, its id never comes back.
+// At most one host of a name is in force. One that is revoked may not speak any more; one that is deleted is
+// a tombstone besides: lists leave it out, its name may be given anew, its id never comes back.
 #pragma once
 #include <string>
 #include <string_view>

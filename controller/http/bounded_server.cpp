@@ -117,9 +117,9 @@ absl::Status BoundedServer::Start(const HostPort& place, const std::string& list
   const bool bound = place.port == 0 ? (port_ = bind_to_any_port(place.host)) > 0
                                      : bind_to_port(place.host, port_ = place.port);
   if (!bound) {
-    return absl::UnavailableError(
-        absl::StrCat("listening on ", listen, " for ", absl::string_view(what.data(), what.size()),
-                     " failed: the address is in use or not this host's"));
+    return absl::UnavailableError(absl::StrCat("listening on ", listen, " for ",
+                                               absl::string_view(what.data(), what.size()),
+                                               " failed: the address is in use or not this host's"));
   }
   accepting_ = NamedThread("http-accept", [this] { listen_after_bind(); });
   const Micros until = RealClock().Monotonic() + 10 * kSecond;

@@ -122,7 +122,8 @@ HandlerResponse EnrolServer::Impl::Route(const httplib::Request& request, httpli
     return HandlerResponse::Handled;
   }
   // Packed bodies have no bound in the library once they are unpacked.
-  if (request.has_header("Content-Encoding") || request.get_header_value("Content-Type") != "application/json") {
+  if (request.has_header("Content-Encoding") ||
+      request.get_header_value("Content-Type") != "application/json") {
     Send(response, 400, {{"error", "what is posted here is plain application/json"}});
     return HandlerResponse::Handled;
   }
@@ -135,7 +136,8 @@ void EnrolServer::Impl::Post(const httplib::Request& request, httplib::Response&
   if (made.ok()) {
     issued.Add();
     LogInfo("issued a certificate to %s, the host %s (%s)", request.remote_addr, made->name, made->id);
-    return Send(response, 200, {{"id", made->id}, {"name", made->name}, {"certificate", made->certificate_pem}});
+    return Send(response, 200,
+                {{"id", made->id}, {"name", made->name}, {"certificate", made->certificate_pem}});
   }
   refused.Add();
   LogWarning("refused %s from %s: %s", request.path, request.remote_addr, made.status().message());

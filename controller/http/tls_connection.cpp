@@ -28,9 +28,7 @@ using Bio = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
 using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
 using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
 
-Bio ReadBio(const std::string& pem) {
-  return Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
-}
+Bio ReadBio(const std::string& pem) { return Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()))); }
 
 }  // namespace
 
@@ -93,8 +91,8 @@ int TlsConnection::Drive(Step step) {
     const int done = step();
     if (done > 0) return done;
     const int error = SSL_get_error(ssl_, done);
-    const bool again = (error == SSL_ERROR_WANT_READ && Wait(POLLIN)) ||
-                       (error == SSL_ERROR_WANT_WRITE && Wait(POLLOUT));
+    const bool again =
+        (error == SSL_ERROR_WANT_READ && Wait(POLLIN)) || (error == SSL_ERROR_WANT_WRITE && Wait(POLLOUT));
     if (!again) return error == SSL_ERROR_ZERO_RETURN ? 0 : -1;
   }
 }
@@ -115,9 +113,7 @@ ssize_t TlsConnection::write(const char* data, size_t size) {
   return Drive([&] { return SSL_write(ssl_, data, most); });
 }
 
-void TlsConnection::get_remote_ip_and_port(std::string& ip, int& port) const {
-  RemoteAddress(fd_, ip, port);
-}
+void TlsConnection::get_remote_ip_and_port(std::string& ip, int& port) const { RemoteAddress(fd_, ip, port); }
 
 void TlsConnection::get_local_ip_and_port(std::string& ip, int& port) const { LocalAddress(fd_, ip, port); }
 

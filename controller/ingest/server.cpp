@@ -20,7 +20,7 @@ namespace {
 
 constexpr Micros kSweepEvery = kSecond;
 constexpr Micros kRenewEvery = 10 * kSecond;  // of one stream; sooner is refused
-constexpr Micros kSilent = 20 * kSecond;  // without a heartbeat: the host counts as lost long before
+constexpr Micros kSilent = 20 * kSecond;      // without a heartbeat: the host counts as lost long before
 
 grpc::Status ToGrpc(const absl::Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));

@@ -43,7 +43,7 @@ struct ProgramInfo {
   std::string version;
   std::string controller_id;
   std::string root_pin;  // hex SHA-256 of the trust root's key: what join tokens carry
-  std::string store;  // e.g. SQLite's source id
+  std::string store;     // e.g. SQLite's source id
   uint64_t epoch = 0;
   Micros started = 0;
   Micros data_age = -1;  // of the stalest connected host's newest sample; -1: no host is connected

@@ -304,8 +304,8 @@ absl::StatusOr<Listed> ListRows(OperatorBackend& backend, const RowKind& kind,
   if (!request.name().empty()) return ListOne(backend, kind, request.name());
   RowFilter filter;
   // Decisions and notices are all shown: none of them ends as an incident does.
-  filter.all = request.all() || kind.kind == "decision" || kind.kind == "notice" ||
-               kind.kind == "event" || kind.kind == "command";
+  filter.all = request.all() || kind.kind == "decision" || kind.kind == "notice" || kind.kind == "event" ||
+               kind.kind == "command";
   if (request.since_us() > 0) filter.since = backend.Now() - request.since_us();
   const size_t limit = request.limit() == 0 ? kDefaultLimit : request.limit();
   QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List(kind.kind, filter, limit, request.cursor()));

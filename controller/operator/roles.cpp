@@ -37,8 +37,10 @@ const std::vector<RoleRow>& RoleTable() {
       {"/quell.v1.Operator/SetHold", Role::kResponder},
       {"/quell.v1.Operator/EndHold", Role::kApprover},
       {"/quell.v1.Operator/TestNotice", Role::kResponder},
-      {"/quell.v1.Operator/MakeToken", Role::kAdmin},       {"/quell.v1.Operator/RevokeToken", Role::kAdmin},
-      {"/quell.v1.Operator/RevokeAgent", Role::kAdmin},     {"/quell.v1.Operator/DeleteAgent", Role::kAdmin},
+      {"/quell.v1.Operator/MakeToken", Role::kAdmin},
+      {"/quell.v1.Operator/RevokeToken", Role::kAdmin},
+      {"/quell.v1.Operator/RevokeAgent", Role::kAdmin},
+      {"/quell.v1.Operator/DeleteAgent", Role::kAdmin},
       {"/quell.v1.Operator/LabelAgent", Role::kAdmin},
   };
   return *table;

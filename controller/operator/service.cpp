@@ -404,15 +404,14 @@ grpc::Status OperatorService::DeleteAgent(Context* c, const v1::AgentAct* in, v1
 }
 
 grpc::Status OperatorService::LabelAgent(Context* c, const v1::AgentLabels* in, v1::ActReply* out) {
-  return Act(c, "/quell.v1.Operator/LabelAgent", out,
-             [&](const Caller&, v1::PersonAct& act) -> absl::Status {
-               if (in->set().empty() && in->remove().empty())
-                 return absl::InvalidArgumentError("name labels: role=web sets one, site- takes one away");
-               QUELL_ASSIGN_OR_RETURN(const v1::Host host, FindHost(in->host()));
-               *act.mutable_agent_labels() = *in;
-               act.mutable_agent_labels()->set_host(host.id());
-               return absl::OkStatus();
-             });
+  return Act(c, "/quell.v1.Operator/LabelAgent", out, [&](const Caller&, v1::PersonAct& act) -> absl::Status {
+    if (in->set().empty() && in->remove().empty())
+      return absl::InvalidArgumentError("name labels: role=web sets one, site- takes one away");
+    QUELL_ASSIGN_OR_RETURN(const v1::Host host, FindHost(in->host()));
+    *act.mutable_agent_labels() = *in;
+    act.mutable_agent_labels()->set_host(host.id());
+    return absl::OkStatus();
+  });
 }
 
 // ---- the server

@@ -67,26 +67,27 @@ void World::WriteFiles() {
   dir_.Write("controller/rules.d/rules.yml", options_.rules);
   dir_.Write("controller/policies.d/policies.yaml", options_.policies);
   dir_.Write("controller/controller.yaml",
-             absl::StrCat(
-                 "listen: {agents: \"127.0.0.1:", agents_port_, "\", web: \"127.0.0.1:", web_port_,
-                 "\", enrol: \"", EnrolPort(), "\"}\n",
-                 "socket: ", dir_.Path("operator.sock"), "\nstore: {sqlite: ", dir_.Path("controller/log.db"),
-                 "}\npki: {directory: ", dir_.Path("pki/controller"), "}\nmonitoring: ", options_.monitoring,
-                 "\ndeadlines: ", options_.deadlines, "\nreceivers:\n  oncall: {type: email, smtp: \"",
-                 mail_.Address(), "\", from: quell@localhost, to: oncall@localhost, tls: off, wakes: true}\n",
-                 "  hook: {type: webhook, url: \"", hook_.Url("/hook"), "\"}\n",
-                 absl::StrReplaceAll(options_.receivers, {{"MAIL", mail_.Address()}}),
-                 "audience: ", options_.audience, "\nroutes: [{to: [hook]}]\n"));
+             absl::StrCat("listen: {agents: \"127.0.0.1:", agents_port_, "\", web: \"127.0.0.1:", web_port_,
+                          "\", enrol: \"", EnrolPort(), "\"}\n", "socket: ", dir_.Path("operator.sock"),
+                          "\nstore: {sqlite: ", dir_.Path("controller/log.db"),
+                          "}\npki: {directory: ", dir_.Path("pki/controller"),
+                          "}\nmonitoring: ", options_.monitoring, "\ndeadlines: ", options_.deadlines,
+                          "\nreceivers:\n  oncall: {type: email, smtp: \"", mail_.Address(),
+                          "\", from: quell@localhost, to: oncall@localhost, tls: off, wakes: true}\n",
+                          "  hook: {type: webhook, url: \"", hook_.Url("/hook"), "\"}\n",
+                          absl::StrReplaceAll(options_.receivers, {{"MAIL", mail_.Address()}}),
+                          "audience: ", options_.audience, "\nroutes: [{to: [hook]}]\n"));
   const std::string users =
       pm2_ == nullptr ? ""
                       : absl::StrCat("  pm2: {users: [{user: ", user_, ", home: ", pm2_->home(), "}]}\n");
   const std::string keys = HostKeys();
-  dir_.Write("agent.yaml", absl::StrCat("controller: {addresses: [\"127.0.0.1:", agents_port_, "\"], enrol: [\"",
-                                        EnrolPort(), "\"]}\nstate: ", dir_.Path("agent"), "\ntls: {key: ", keys,
-                                        "/agent.key, certificate: ", keys, "/agent.crt, trust_bundle: ", keys,
-                                        "/trust.bundle, root_pin: ", keys, "/root.pin}\nexecutor: {socket: ",
-                                        dir_.Path("executor.sock"), "}\ncollectors:\n  host: {every: 1s}\n",
-                                        users, "  probes: ", options_.probes, "\n"));
+  dir_.Write("agent.yaml", absl::StrCat("controller: {addresses: [\"127.0.0.1:", agents_port_,
+                                        "\"], enrol: [\"", EnrolPort(), "\"]}\nstate: ", dir_.Path("agent"),
+                                        "\ntls: {key: ", keys, "/agent.key, certificate: ", keys,
+                                        "/agent.crt, trust_bundle: ", keys, "/trust.bundle, root_pin: ", keys,
+                                        "/root.pin}\nexecutor: {socket: ", dir_.Path("executor.sock"),
+                                        "}\ncollectors:\n  host: {every: 1s}\n", users,
+                                        "  probes: ", options_.probes, "\n"));
   dir_.Write("sanctions/sanctions.yaml", options_.sanctions);
 }
 
@@ -115,7 +116,7 @@ void World::Start(const std::string& program, const std::vector<std::string>& wo
 void World::StartController() {
   Start("controller",
         {Program("quell-controller"), "run", "--config", dir_.Path("controller/controller.yaml")});
-  EXPECT_TRUE(WaitFor([this] { return QuellExit({"version"}) == 0; }, 60 * kSecond)) << Log("controller");
+  EXPECT_TRUE(WaitFor([this] { return QuellExit({"whoami"}) == 0; }, 60 * kSecond)) << Log("controller");
 }
 
 void World::StartControllerUntil(const std::string& crash_at) {
@@ -163,11 +164,12 @@ std::string World::EnrolPort() const { return absl::StrCat("127.0.0.1:", enrol_p
 int World::Enrol(std::string* error) {
   const std::string token = dir_.Path("token");
   unlink(token.c_str());
-  if (QuellExit({"agent", "token", "--host", kHost, "--label", "role=web", "--out", token}, nullptr, error) != 0)
+  if (QuellExit({"agent", "token", "--host", kHost, "--label", "role=web", "--out", token}, nullptr, error) !=
+      0)
     return -1;
-  return AgentExit({"enrol", "--controller", EnrolPort(), "--token-file", token, "--config",
-                    dir_.Path("agent.yaml")},
-                   error);
+  return AgentExit(
+      {"enrol", "--controller", EnrolPort(), "--token-file", token, "--config", dir_.Path("agent.yaml")},
+      error);
 }
 
 int World::AgentExit(std::vector<std::string> words, std::string* error) {
@@ -187,7 +189,7 @@ int World::AgentExit(std::vector<std::string> words, std::string* error) {
 void World::StartAll() {
   StartController();
   std::string error;
-  if (options_.enrols) EXPECT_EQ(Enrol(&error), 0) << error;
+  EXPECT_TRUE(!options_.enrols || Enrol(&error) == 0) << error;
   StartExecutor();
   StartAgent();
   WaitUntilSeen();

@@ -19,8 +19,8 @@ TEST(Issue, ACertificateForAKeyOfAnothersMakingIsAnAgentsAndNothingElse) {
   const testing_support::TestPki pki(kNow);
   const TlsKey key = TlsKey::Generate();
   const std::string id = RandomUuid();
-  const auto pem = IssueCertificate(PeerSpec(pki.installation(), "agent", id, kDay, kNow), key.PublicDer(),
-                                    pki.agents());
+  const auto pem =
+      IssueCertificate(PeerSpec(pki.installation(), "agent", id, kDay, kNow), key.PublicDer(), pki.agents());
   ASSERT_TRUE(pem.ok()) << pem.status();
   EXPECT_TRUE(CheckPair(key.ToPem().Reveal(), *pem).ok());
   const auto peer = PeerFromCertificate(*pem, pki.bundle(), kNow);

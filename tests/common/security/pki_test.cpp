@@ -100,8 +100,7 @@ TEST_F(Pki, RecoveryMakesABundleThatHostsTakeAndNothingOldSigns) {
   again.directory = old_dir + "-recovered";
   again.agents.clear();
   again.now = kNow + kDay;
-  const auto made =
-      RecoverPki(again, old_dir + "/trust-root.key", old_dir + "/agent-web-1/trust.bundle");
+  const auto made = RecoverPki(again, old_dir + "/trust-root.key", old_dir + "/agent-web-1/trust.bundle");
   ASSERT_TRUE(made.ok()) << made.status();
   EXPECT_EQ(made->pin, pin);
   const auto bundle = OpenTrustBundle(Read(again.directory + "/trust.bundle"), pin, again.now);

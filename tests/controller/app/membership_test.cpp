@@ -63,7 +63,8 @@ class Member {
     spool_options.directory = "/spool";
     spool_options.boot_id = "boot";
     spool = *agent::Spool::Open(disk, RealClock(), spool_options);
-    dialer = std::make_unique<agent::GrpcDialer>([this] { return identity->Tls(); }, identity->trust(), clock_);
+    dialer =
+        std::make_unique<agent::GrpcDialer>([this] { return identity->Tls(); }, identity->trust(), clock_);
     recovering = std::make_unique<agent::RecoveringDialer>(*dialer, *identity, std::vector{port}, clock_);
     agent::LinkOptions options;
     options.addresses = {agents};
@@ -76,6 +77,10 @@ class Member {
     link = std::make_unique<agent::Link>(options, facts, clock_, *spool, executor, head, *recovering,
                                          identity.get());
     link->Start();
+  }
+  void AddSample() {
+    const agent::SeriesList series = agent::MakeSeries(1);
+    spool->Add(agent::Collection{"host", series, {1.0}, RealClock().Monotonic()});
   }
   std::string Certificate() const { return test::ReadFile(directory_ + "/agent.crt"); }
 
@@ -114,8 +119,8 @@ class Membership : public testing::Test {
     dir_.Write("controller.yaml",
                absl::StrCat("listen: {agents: \"127.0.0.1:", agents_, "\", web: \"127.0.0.1:0\", enrol: \"",
                             "127.0.0.1:", enrol_, "\"}\nsocket: ", dir_.Path("operator.sock"),
-                            "\nstore: {sqlite: ", dir_.Path("log.db"), "}\npki: {directory: ",
-                            dir_.Path(pki + "/controller"), "}\n"));
+                            "\nstore: {sqlite: ", dir_.Path("log.db"),
+                            "}\npki: {directory: ", dir_.Path(pki + "/controller"), "}\n"));
     config::Problems problems;
     Loaded loaded = LoadAll(dir_.Path("controller.yaml"), problems);
     ASSERT_TRUE(problems.ok()) << problems.ToString();
@@ -258,10 +263,10 @@ TEST_F(Membership, X04_ATokenForAnotherHostOrOfNobodyIsRefusedWithItsReason) {
   auto member = NewMember();
   auto refused = member->Enrol(Port(), Token("web-1"), "db-1");
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kPermissionDenied);
-  EXPECT_THAT(std::string(refused.status().message()), HasSubstr("the token is for the host web-1, not for db-1"));
+  EXPECT_THAT(std::string(refused.status().message()),
+              HasSubstr("the token is for the host web-1, not for db-1"));
   const std::string pin = test::ReadFile(dir_.Path("pki/root.pin")).substr(0, 64);
-  const std::string made_up =
-      security::FormatJoinToken({security::Secret(RandomBytes(32)), pin}).Reveal();
+  const std::string made_up = security::FormatJoinToken({security::Secret(RandomBytes(32)), pin}).Reveal();
   refused = member->Enrol(Port(), made_up);
   EXPECT_THAT(std::string(refused.status().message()), HasSubstr("there is no such token"));
   const auto in_file = member->Enrol(Port(), Token("old-1"));
@@ -309,7 +314,8 @@ TEST_F(Membership, X02_AListenerInTheMiddleNeverReceivesTheToken) {
   for (const Case& c : cases) {
     MiddleDesk desk(c.bundle);
     http::Metrics metrics;
-    auto middle = http::EnrolServer::Start({"127.0.0.1:0", security::Secret(c.key), c.certificate}, desk, metrics);
+    auto middle =
+        http::EnrolServer::Start({"127.0.0.1:0", security::Secret(c.key), c.certificate}, desk, metrics);
     ASSERT_TRUE(middle.ok()) << middle.status();
     auto member = NewMember();
     const auto enrolled = member->Enrol(absl::StrCat("127.0.0.1:", (*middle)->port()), token);
@@ -411,8 +417,9 @@ TEST_F(Membership, LabelsAreTheControllersAndHoldForTheLiveStream) {
   const auto acted = client_->Act("LabelAgent", request);
   ASSERT_TRUE(acted.ok() && acted->exit == 0) << acted.status();
   v1::QueryRequest query;
-  query.set_expr("up{site=\"eu\", instance=\"web-1\"}");
+  query.set_expr("test_metric{site=\"eu\", instance=\"web-1\"}");
   EXPECT_TRUE(test::WaitFor([&] {
+    member->AddSample();
     const auto read = client_->Read("Query", query);
     return read.ok() && !(*read)["result"].empty();
   }));
@@ -459,8 +466,8 @@ TEST_F(Membership, X05_AStreamRenewsItsOwnKeyAlone) {
   ASSERT_TRUE(b->Enrol(Port(), Token("web-2")).ok());
   a->Load();
   b->Load();
-  for (const std::string& asked : {b->identity->Key()->PublicDer(), security::TlsKey::Generate().PublicDer(),
-                                   std::string("no key")}) {
+  for (const std::string& asked :
+       {b->identity->Key()->PublicDer(), security::TlsKey::Generate().PublicDer(), std::string("no key")}) {
     grpc::ChannelArguments args;
     args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     auto channel = grpc::CreateCustomChannel(

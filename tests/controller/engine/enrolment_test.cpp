@@ -1,10 +1,11 @@
 // Who may join, and who may not any more: tokens, enrolment, labels, revocation, as the engine decides and
 // writes them down. Each scenario is folded a second time at its end.
+#include "controller/fleet/enrolment.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "common/base/ids.h"
-#include "controller/fleet/enrolment.h"
 #include "tests/controller/engine/scenario.h"
 
 namespace quell::engine {
@@ -112,8 +113,9 @@ TEST(Enrolment, X04_ALateUnknownOrRevokedTokenLetsNobodyIn) {
   s.Pass(kHour);
   EXPECT_THAT(Show(s, 1).answer.message, HasSubstr("expired"));
   MakeToken(s, {.secret = "b"});
-  EXPECT_EQ(s.Person("alice", [](v1::PersonAct& act) { act.mutable_token_revoke()->set_token("token-b"); }).exit,
-            0u);
+  EXPECT_EQ(
+      s.Person("alice", [](v1::PersonAct& act) { act.mutable_token_revoke()->set_token("token-b"); }).exit,
+      0u);
   EXPECT_THAT(Show(s, 1, "b").answer.message, HasSubstr("expired"));
   EXPECT_TRUE(s.state().hosts.empty());
 }

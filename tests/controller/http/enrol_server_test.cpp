@@ -163,7 +163,8 @@ TEST_F(EnrolServerTest, X01_TooMuchIsNotRead) {
 
 // What speaks TLS 1.2 at most, or none, gets nothing.
 TEST_F(EnrolServerTest, X02_TlsOfTodayAlone) {
-  const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> old(SSL_CTX_new(TLS_client_method()), &SSL_CTX_free);
+  const std::unique_ptr<SSL_CTX, decltype(&SSL_CTX_free)> old(SSL_CTX_new(TLS_client_method()),
+                                                              &SSL_CTX_free);
   SSL_CTX_set_max_proto_version(old.get(), TLS1_2_VERSION);
   const std::unique_ptr<SSL, decltype(&SSL_free)> ssl(SSL_new(old.get()), &SSL_free);
   const UniqueFd fd = Connect();
