@@ -9,7 +9,7 @@
 //   command_key: F,
 //         log_key: F, controller_id: F}
 //   hosts_file: F            # what `pki init` writes; by default `hosts` in the pki directory
-//   host_labels: {web-1: {role: web}}
+//   host_labels: {web-1: {role: web}}     # of hosts in the hosts file; those of others come with their token
 //   external_url: https://quell.example
 //   deadlines: {P0: {acknowledge: 5m, respond: 15m, update: 15m}, …}   monitoring: 30m   lost_after: 15s
 //   audience: {P0: [oncall, management]}

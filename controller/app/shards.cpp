@@ -86,7 +86,8 @@ void Shards::Restore(const std::vector<v1::RuleState>& states, const std::map<st
   for (auto& [thread, part] : parts) thread->subject().rules().Restore(part, now);
   global_->subject().Restore(global, now);
   for (const auto& [id, host] : hosts) {
-    if (host.revoked() || host.deleted()) continue;
+    // Of one that enrolled and never came nothing is expected yet.
+    if (host.revoked() || host.deleted() || host.first_seen_us() == 0) continue;
     Of(id).subject().Restore(host, now);
     NoteHost(id, host.name());
   }

@@ -50,16 +50,18 @@ RowFilter Everything(const std::string& parent = "") {
 
 absl::StatusOr<Json> HostsSummary(OperatorBackend& backend) {
   QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List("host", RowFilter{}, kMostRows, ""));
-  size_t connected = 0;
+  size_t total = 0, connected = 0;
   Json lost = Json::array();
   Json held = Json::array();
   for (const auto& row : page.rows) {
     QUELL_ASSIGN_OR_RETURN(const v1::Host host, Parsed<v1::Host>(row));
+    if (host.revoked()) continue;
+    ++total;
     if (host.liveness() == v1::CONNECTED) ++connected;
     if (host.liveness() == v1::LOST) lost.push_back(host.name());
     if (host.held()) held.push_back(host.name());
   }
-  return Json{{"total", page.rows.size()}, {"connected", connected}, {"lost", lost}, {"held", held}};
+  return Json{{"total", total}, {"connected", connected}, {"lost", lost}, {"held", held}};
 }
 
 Json AutomationSummary(const v1::Config& config) {
