@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <sstream>
 
+#include "cli/agents.h"
 #include "cli/rules_check.h"
 #include "cli/run.h"
 #include "cli/session.h"
@@ -26,6 +27,7 @@ struct Words {
   unsigned limit = 0;
   bool all = false, every = false, failed = false;
   RunOptions run;
+  TokenOptions token;
 };
 
 using Verb = std::function<int(Session&)>;
@@ -350,7 +352,67 @@ void AddChange(CLI::App& app, Verbs& verbs, Words& w) {
   finish->add_flag("--failed", w.failed, "it did not go well");
 }
 
+int ActOnAgent(Session& session, const std::string& method, const Words& w) {
+  v1::AgentAct request;
+  request.set_host(w.host);
+  request.set_why(w.why);
+  return session.Do(method, request);
+}
+
+void AddTokens(CLI::App& agent, Verbs& verbs, Words& w, std::ostream& out) {
+  CLI::App* token = verbs.Add(agent, "token", "let one host enrol",
+                              [&w, &out](Session& s) { return MakeToken(s, w.token, out); });
+  token->add_option("--host", w.token.host, "the name that the host gets");
+  token->add_option("--label", w.token.labels, "key=value, as often as needed")->allow_extra_args(false);
+  token->add_option("--for", w.token.good_for, "how long it is good: 1h unless said, 24h at most");
+  token->add_flag("--replace", w.token.replace, "a host of that name that has an agent is replaced");
+  token->add_option("--out", w.token.out, "the file to make (0600), or - for standard output");
+  verbs
+      .Add(*token, "revoke", "a token that was not used is worth nothing any more",
+           [&w](Session& s) {
+             v1::TokenRevoke request;
+             request.set_token(w.id);
+             return s.Do("RevokeToken", request);
+           })
+      ->add_option("ID", w.id, "as `quell get tokens` shows it")
+      ->required();
+}
+
+void AddAgents(CLI::App& app, Verbs& verbs, Words& w, std::ostream& out) {
+  CLI::App* agent = app.add_subcommand("agent", "which hosts belong to the fleet")->require_subcommand(1);
+  AddTokens(*agent, verbs, w, out);
+  verbs
+      .Add(*agent, "list", "the hosts, how they came and until when they are certified",
+           [&w](Session& s) {
+             v1::GetRequest request;
+             request.set_kind("hosts");
+             request.set_limit(1000);
+             request.set_all(w.all);
+             return s.Show("Get", request, [](const Json& document, const ViewOptions& options) {
+               return ListView("agents", document, options);
+             });
+           })
+      ->add_flag("-a,--all", w.all, "those that were deleted, too");
+  for (const bool revoke : {true, false}) {
+    CLI::App* out_of_fleet = verbs.Add(
+        *agent, revoke ? "revoke" : "delete",
+        revoke ? "a host may not speak any more, from now on"
+               : "and it is listed no more; its name may be given anew, its id never",
+        [&w, revoke](Session& s) { return ActOnAgent(s, revoke ? "RevokeAgent" : "DeleteAgent", w); });
+    out_of_fleet->add_option("HOST", w.host, "its name, or its id")->required();
+    out_of_fleet->add_option("--why", w.why, "for the record; needed");
+  }
+  CLI::App* label = verbs.Add(*agent, "label", "of a host that enrolled", [&w](Session& s) {
+    const auto request = LabelChanges(w.host, w.labels);
+    if (!request.ok()) return s.Fail(request.status());
+    return s.Do("LabelAgent", *request);
+  });
+  label->add_option("HOST", w.host, "its name, or its id")->required();
+  label->add_option("LABELS", w.labels, "role=web sets a label, site- takes one away")->required();
+}
+
 void AddAdministration(CLI::App& app, Verbs& verbs, Words& w, std::ostream& out, std::ostream& err) {
+  AddAgents(app, verbs, w, out);
   CLI::App* rules = app.add_subcommand("rules", "rule files")->require_subcommand(1);
   verbs
       .Add(*rules, "check", "do these files load?",

@@ -16,7 +16,6 @@
 #include "common/base/ids.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
-#include "common/wire/limits.h"
 
 namespace quell::agent {
 namespace {
@@ -75,24 +74,15 @@ absl::Status Agent::LockState() {
 }
 
 absl::Status Agent::LoadIdentity() {
-  QUELL_ASSIGN_OR_RETURN(const std::string pin, ReadLine(config_.root_pin));
-  QUELL_ASSIGN_OR_RETURN(const std::string bytes,
-                         RealDisk().Read(config_.trust_bundle, wire::kMaxTrustBundleBytes));
-  const Micros wall = RealClock().Wall();
-  auto bundle = security::OpenTrustBundle(bytes, pin, wall);
-  if (!bundle.ok()) return Annotate(bundle.status(), config_.trust_bundle);
-  QUELL_ASSIGN_OR_RETURN(identity_, security::LoadTlsIdentity(config_.key, config_.certificate));
-  auto self = security::PeerFromCertificate(identity_.certificate_pem, *bundle, wall);
-  if (self.ok() && self->role != "agent")
-    self = absl::PermissionDeniedError("it is a certificate of another role");
-  if (!self.ok()) return Annotate(self.status(), config_.certificate);
+  const IdentityPlaces places{config_.key,      config_.certificate, config_.trust_bundle,
+                              config_.root_pin, config_.host_id,     config_.state};
+  QUELL_ASSIGN_OR_RETURN(identity_, AgentIdentity::Load(places, RealDisk(), RealClock()));
   facts_.version = version_;
-  facts_.host_id = self->id;
+  facts_.host_id = identity_->host_id();
   facts_.host_name = HostName();
   facts_.start = RandomBytes(16);
-  facts_.trust_serial = bundle->serial();
+  facts_.trust_serial = identity_->trust_serial();
   QUELL_ASSIGN_OR_RETURN(facts_.boot_id, ReadLine("/proc/sys/kernel/random/boot_id"));
-  trust_ = std::make_shared<security::TrustHolder>(*std::move(bundle));
   return absl::OkStatus();
 }
 
@@ -137,10 +127,13 @@ absl::Status Agent::StartLink() {
     }
   };
   executor_ = std::make_unique<ExecutorClient>(config_.executor_socket, on_reader, on_connection);
-  dialer_ = std::make_unique<GrpcDialer>(identity_, trust_, RealClock());
+  dialer_ =
+      std::make_unique<GrpcDialer>([this] { return identity_->Tls(); }, identity_->trust(), RealClock());
+  recovering_ = std::make_unique<RecoveringDialer>(*dialer_, *identity_, config_.enrol, RealClock());
   LinkOptions options;
   options.addresses = config_.addresses;
-  link_ = std::make_unique<Link>(options, facts_, RealClock(), *spool_, *executor_, *head_, *dialer_);
+  link_ = std::make_unique<Link>(options, facts_, RealClock(), *spool_, *executor_, *head_, *recovering_,
+                                 identity_.get());
   executor_->Start();
   link_->Start();
   return absl::OkStatus();

@@ -7,6 +7,8 @@
 #include "agent/app/config.h"
 #include "agent/collectors/pm2/pm2_collector.h"
 #include "agent/collectors/runner.h"
+#include "agent/enrol/identity.h"
+#include "agent/enrol/recovering_dialer.h"
 #include "agent/executor/client.h"
 #include "agent/link/grpc_stream.h"
 #include "agent/link/head_memory.h"
@@ -38,11 +40,11 @@ class Agent {
   const std::string version_;
   UniqueFd lock_;
   AgentFacts facts_;
-  security::TlsIdentity identity_;
-  std::shared_ptr<security::TrustHolder> trust_;  // shared with gRPC's credentials
+  std::unique_ptr<AgentIdentity> identity_;
   std::unique_ptr<Spool> spool_;
   std::unique_ptr<HeadMemory> head_;
   std::unique_ptr<GrpcDialer> dialer_;
+  std::unique_ptr<RecoveringDialer> recovering_;
   std::unique_ptr<Link> link_;
   std::unique_ptr<ExecutorClient> executor_;  // calls link_: goes before it
   Pm2Collector* pm2_ = nullptr;               // in runner_; set before the executor's client starts

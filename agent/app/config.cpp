@@ -11,17 +11,30 @@ using config::kRequired;
 using config::MapReader;
 using config::YamlNode;
 
+constexpr char kEnrolPort[] = ":7401";
+
+void CheckAddresses(const std::vector<std::string>& addresses, const YamlNode& place,
+                    config::Problems& problems) {
+  for (const std::string& address : addresses) {
+    absl::Status status = HostOfAddress(address).status();
+    if (!status.ok()) problems.Add(place.At(std::string(status.message())));
+  }
+}
+
 void ReadController(const YamlNode& node, config::Problems& problems, AgentConfig& config) {
   MapReader map(node, problems, "controller");
   map.Strings("addresses", &config.addresses, kRequired);
+  map.Strings("enrol", &config.enrol);
   const YamlNode* place = map.Node("addresses");
+  const YamlNode* enrol = map.Node("enrol");
   map.Finish();
   if (place == nullptr) return;
   if (config.addresses.empty()) problems.Add(place->At("controller.addresses names no controller"));
-  for (const std::string& address : config.addresses) {
-    absl::Status status = HostOfAddress(address).status();
-    if (!status.ok()) problems.Add(place->At(std::string(status.message())));
-  }
+  CheckAddresses(config.addresses, *place, problems);
+  if (enrol != nullptr) CheckAddresses(config.enrol, *enrol, problems);
+  if (enrol != nullptr) return;
+  for (const std::string& address : config.addresses)
+    config.enrol.push_back(address.substr(0, address.rfind(':')) + kEnrolPort);
 }
 
 void ReadTls(const YamlNode& node, config::Problems& problems, AgentConfig& config) {
@@ -58,6 +71,7 @@ AgentConfig LoadAgentConfig(const std::string& path, config::Problems& problems)
   for (std::string* file : {&config.state, &config.key, &config.certificate, &config.trust_bundle,
                             &config.root_pin, &config.executor_socket})
     *file = (directory / *file).lexically_normal().string();
+  config.host_id = (std::filesystem::path(config.root_pin).parent_path() / "host-id").string();
   return config;
 }
 

@@ -1,13 +1,15 @@
 // agent.yaml as plain values. Pure.
 //
-//   controller: {addresses: ["quell.example:7400"]}
+//   controller:
+//     addresses: ["quell.example:7400"]
+//     enrol: ["quell.example:7401"]      # enrolment ports; by default 7401 of each address
 //   state: /var/lib/quell-agent          # made when absent
 //   tls:                                 # each by default in agent.yaml's own directory, as `pki init` names
 //   them
 //     key: agent.key
 //     certificate: agent.crt
 //     trust_bundle: trust.bundle
-//     root_pin: root.pin                 # file
+//     root_pin: root.pin                 # file; host-id lies beside it
 //   executor: {socket: /run/quell/executor.sock}
 //   collectors: {…}                      # agent/collectors/config.h
 //
@@ -23,11 +25,13 @@ namespace quell::agent {
 
 struct AgentConfig {
   std::vector<std::string> addresses;
+  std::vector<std::string> enrol;
   std::string state = "/var/lib/quell-agent";
   std::string key = "agent.key";
   std::string certificate = "agent.crt";
   std::string trust_bundle = "trust.bundle";
   std::string root_pin = "root.pin";
+  std::string host_id;  // beside root_pin
   std::string executor_socket = "/run/quell/executor.sock";
   CollectorsConfig collectors;
 };

@@ -7,7 +7,9 @@
 #include <cstdio>
 
 #include "agent/app/agent.h"
+#include "agent/app/enrol_command.h"
 #include "agent/app/lists.h"
+#include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/security/grpc_credentials.h"
 
@@ -22,7 +24,26 @@ struct Flags {
   bool list_actions = false;
   bool check = false;
   bool verbose = false;
+  bool enrol = false;
+  EnrolFlags enrolment;
 };
+
+void DescribeEnrol(CLI::App& app, Flags& flags) {
+  CLI::App* enrol = app.add_subcommand("enrol",
+                                       "makes this host one of the fleet, with a token that a "
+                                       "responder had made");
+  enrol->add_option("--controller", flags.enrolment.controller, "the controller's enrolment port, host:7401")
+      ->required();
+  enrol
+      ->add_option("--token-file", flags.enrolment.token_file,
+                   "the token, in a file that nobody else can read; - for standard input")
+      ->required();
+  enrol->add_option("--config", flags.config, "agent.yaml: says where keys and certificates lie");
+  enrol->add_option("--host", flags.enrolment.host, "fail unless the token is for this name");
+  enrol->add_option("--user", flags.enrolment.user, "who gets the key: the agent's user");
+  enrol->add_flag("--again", flags.enrolment.again, "although this host has a certificate");
+  enrol->callback([&flags] { flags.enrol = true; });
+}
 
 void Describe(CLI::App& app, Flags& flags) {
   app.add_option("--config", flags.config, "agent.yaml")->capture_default_str();
@@ -33,6 +54,7 @@ void Describe(CLI::App& app, Flags& flags) {
   app.add_subcommand("check", "reads the files and says what is wrong with them")->callback([&flags] {
     flags.check = true;
   });
+  DescribeEnrol(app, flags);
   app.set_version_flag("--version", QUELL_VERSION);
 }
 
@@ -78,6 +100,7 @@ int Main(int argc, char** argv) {
     fputs(problems.ToString().c_str(), stderr);
     return kUnusable;
   }
+  if (flags.enrol) return RunEnrol(flags.enrolment, config, RealClock());
   return flags.check ? 0 : RunAgent(std::move(config), flags);
 }
 

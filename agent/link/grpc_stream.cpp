@@ -180,14 +180,14 @@ grpc::ChannelArguments Arguments() {
 
 }  // namespace
 
-GrpcDialer::GrpcDialer(security::TlsIdentity identity, std::shared_ptr<security::TrustHolder> trust,
-                       Clock& clock)
+GrpcDialer::GrpcDialer(std::function<security::TlsIdentity()> identity,
+                       std::shared_ptr<security::TrustHolder> trust, Clock& clock)
     : identity_(std::move(identity)), trust_(std::move(trust)), clock_(clock) {}
 
 absl::StatusOr<std::unique_ptr<FrameStream>> GrpcDialer::Dial(const std::string& address) {
   QUELL_ASSIGN_OR_RETURN(const std::string host, HostOfAddress(address));
   auto check = std::make_shared<security::ServerCheck>();
-  auto credentials = security::ControllerChannelCredentials(identity_, trust_, host, clock_, check);
+  auto credentials = security::ControllerChannelCredentials(identity_(), trust_, host, clock_, check);
   auto channel = grpc::CreateCustomChannel(address, credentials, Arguments());
   auto probe = [this, address] { return WhyRefused(address); };
   return std::unique_ptr<FrameStream>(new GrpcStream(std::move(channel), std::move(check), std::move(probe)));
@@ -195,9 +195,10 @@ absl::StatusOr<std::unique_ptr<FrameStream>> GrpcDialer::Dial(const std::string&
 
 // From our own look at our certificate where that suffices, else from what the handshake shows.
 std::string GrpcDialer::WhyRefused(const std::string& address) {
-  const std::string seen = ProbeTlsAlert(address, identity_, 2 * kSecond);
+  const security::TlsIdentity identity = identity_();
+  const std::string seen = ProbeTlsAlert(address, identity, 2 * kSecond);
   if (seen.empty()) return seen;
-  auto self = security::PeerFromCertificate(identity_.certificate_pem, *trust_->Get(), clock_.Wall());
+  auto self = security::PeerFromCertificate(identity.certificate_pem, *trust_->Get(), clock_.Wall());
   if (self.ok()) return seen;
   return absl::StrCat(seen, "; this agent's own certificate: ", self.status().message());
 }

@@ -1,7 +1,7 @@
 // GrpcDialer: streams to controllers over gRPC with mutual TLS (settings: gRPC C++ 1.51). Owned by main,
 // outlives its streams. One channel per stream: a stream that failed leaves nothing behind.
 #pragma once
-#include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -13,7 +13,9 @@ namespace quell::agent {
 
 class GrpcDialer final : public FrameDialer {
  public:
-  GrpcDialer(security::TlsIdentity identity, std::shared_ptr<security::TrustHolder> trust, Clock& clock);
+  // identity: asked at each attempt, so that a renewed certificate serves the next connection.
+  GrpcDialer(std::function<security::TlsIdentity()> identity, std::shared_ptr<security::TrustHolder> trust,
+             Clock& clock);
   // address: "host:port" or "[::1]:port"; the controller's certificate must be made out for that host.
   // Streams carry AgentFrames out and ControllerFrames in.
   absl::StatusOr<std::unique_ptr<FrameStream>> Dial(const std::string& address) override;
@@ -21,7 +23,7 @@ class GrpcDialer final : public FrameDialer {
  private:
   std::string WhyRefused(const std::string& address);
 
-  const security::TlsIdentity identity_;
+  const std::function<security::TlsIdentity()> identity_;
   const std::shared_ptr<security::TrustHolder>
       trust_;  // shared with the credentials of connections that still live
   Clock& clock_;

@@ -17,14 +17,15 @@ Micros BackoffDelay(const LinkOptions& options, int failures, double random) {
 }
 
 Link::Link(LinkOptions options, AgentFacts facts, Clock& clock, Spool& spool, ExecutorPort& executor,
-           HeadMemory& head, FrameDialer& dialer)
+           HeadMemory& head, FrameDialer& dialer, IdentityPort* identity)
     : options_(std::move(options)),
       facts_(std::move(facts)),
       clock_(clock),
       spool_(spool),
       executor_(executor),
       head_(head),
-      dialer_(dialer) {
+      dialer_(dialer),
+      identity_(identity) {
   Require(!options_.addresses.empty(), "a link has a controller's address");
   spool_.set_wake([this] { Wake(); });
   executor_.SetCallbacks(
@@ -126,7 +127,7 @@ absl::Status Link::RunSession(FrameStream& stream, LinkSession& session, const s
 
 absl::Status Link::RunStream(const std::string& address, bool* welcomed) {
   QUELL_ASSIGN_OR_RETURN(std::unique_ptr<FrameStream> stream, dialer_.Dial(address));
-  LinkSession session(facts_, spool_, executor_, head_);
+  LinkSession session(facts_, spool_, executor_, head_, identity_);
   {
     absl::MutexLock lock(&mutex_);
     stream_ = stream.get();

@@ -34,7 +34,7 @@ class Link {
  public:
   // All of them outlive the link. Takes the spool's wake and the executor's callbacks.
   Link(LinkOptions options, AgentFacts facts, Clock& clock, Spool& spool, ExecutorPort& executor,
-       HeadMemory& head, FrameDialer& dialer);
+       HeadMemory& head, FrameDialer& dialer, IdentityPort* identity = nullptr);
   ~Link();
   void Start();
   // Says goodbye with this reason if a stream is open, ends it, joins. Idempotent.
@@ -61,6 +61,7 @@ class Link {
   ExecutorPort& executor_;
   HeadMemory& head_;
   FrameDialer& dialer_;
+  IdentityPort* const identity_;  // null: nothing renews
   std::atomic<bool> connected_{false};
   std::atomic<bool> status_changed_{false};
   mutable absl::Mutex mutex_;

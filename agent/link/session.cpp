@@ -23,8 +23,9 @@ static_assert(kEventsPerFrame <= wire::kMaxEventsPerFrame && kBatchesPerFrame <=
 
 }  // namespace
 
-LinkSession::LinkSession(const AgentFacts& facts, Spool& spool, ExecutorPort& executor, HeadMemory& head)
-    : facts_(facts), spool_(spool), executor_(executor), head_(head) {
+LinkSession::LinkSession(const AgentFacts& facts, Spool& spool, ExecutorPort& executor, HeadMemory& head,
+                         IdentityPort* identity)
+    : facts_(facts), spool_(spool), executor_(executor), head_(head), identity_(identity) {
   event_sent_ = spool.events_acknowledged();
   report_sent_ = spool.reports_acknowledged();
 }
@@ -48,7 +49,7 @@ void LinkSession::FillHello(Times now, v1::Hello* hello) {
   hello->set_log_seq(head_.seq());
   hello->set_log_head(head_.head());
   hello->set_oldest_sample_us(spool_.oldest_sample());
-  hello->set_trust_serial(facts_.trust_serial);
+  hello->set_trust_serial(identity_ != nullptr ? identity_->trust_serial() : facts_.trust_serial);
 }
 
 void LinkSession::FillHeartbeat(Times now, v1::Heartbeat* heartbeat) {
@@ -79,6 +80,24 @@ void LinkSession::OnWelcome(const v1::Welcome& welcome, Times now) {
   sample_ = spool_.FirstSampleAt(welcome.samples_from_us());
   part_ = 0;
   samples_at_ = 0;
+  if (identity_ != nullptr) identity_->Welcomed();
+}
+
+void LinkSession::TakeIdentity(const v1::ControllerFrame& frame, Times now) {
+  if (!frame.trust_bundle().empty()) executor_.SetTrustBundle(frame.trust_bundle());
+  if (identity_ == nullptr) return;
+  if (!frame.trust_bundle().empty()) identity_->TakeTrust(frame.trust_bundle(), now.wall);
+  if (!frame.certificate().empty()) identity_->Renewed(frame.certificate(), now.wall);
+  if (!frame.renew_refused().empty()) identity_->RenewalRefused(frame.renew_refused());
+}
+
+// With each heartbeat: is the certificate to be renewed, has the executor missed a bundle?
+void LinkSession::CheckIdentity(Times now, v1::AgentFrame* out) {
+  if (identity_ == nullptr) return;
+  out->set_renew_key(identity_->KeyToRenew(now.wall));
+  const auto status = executor_.Status();
+  const std::string bundle = status ? identity_->TrustNewerThan(status->trust_serial()) : "";
+  if (!bundle.empty()) executor_.SetTrustBundle(bundle);
 }
 
 void LinkSession::TakeCommand(const v1::SignedCommand& command) {
@@ -101,7 +120,7 @@ absl::Status LinkSession::OnFrame(const v1::ControllerFrame& frame, Times now) {
     OnWelcome(frame.welcome(), now);
   }
   if (!welcomed_) return absl::InvalidArgumentError("the controller sent something before its welcome");
-  if (!frame.trust_bundle().empty()) executor_.SetTrustBundle(frame.trust_bundle());
+  TakeIdentity(frame, now);
   for (const v1::SignedCommand& command : frame.commands()) TakeCommand(command);
   for (const std::string& id : frame.cancel()) executor_.Cancel(id);
   if (frame.events_acked() != 0) spool_.AcknowledgeEvents(std::min(frame.events_acked(), event_sent_));
@@ -183,7 +202,10 @@ bool LinkSession::NextFrame(Times now, v1::AgentFrame* out) {
   if (!welcomed_ || said_goodbye_) return false;
   frame_bytes_ = 0;
   AddReports(out);
-  if (now.monotonic >= heartbeat_at_) FillHeartbeat(now, out->mutable_heartbeat());
+  if (now.monotonic >= heartbeat_at_) {
+    FillHeartbeat(now, out->mutable_heartbeat());
+    CheckIdentity(now, out);
+  }
   AddEvents(out);
   AddSamples(now, out);
   const bool more = out->reports_size() + out->events_size() + out->batches_size() > 0;

@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "agent/link/executor_port.h"
 #include "agent/link/head_memory.h"
+#include "agent/link/identity_port.h"
 #include "agent/link/layouts.h"
 #include "agent/link/spool.h"
 #include "common/base/time.h"
@@ -37,7 +38,9 @@ class LinkSession {
     Micros wall = 0;
   };
 
-  LinkSession(const AgentFacts& facts, Spool& spool, ExecutorPort& executor, HeadMemory& head);
+  // identity: null where nothing renews (the simulator).
+  LinkSession(const AgentFacts& facts, Spool& spool, ExecutorPort& executor, HeadMemory& head,
+              IdentityPort* identity = nullptr);
 
   // Fills *out with what is to be sent now; false when there is nothing. A frame that was handed out counts
   // as sent.
@@ -61,6 +64,8 @@ class LinkSession {
   void FillHeartbeat(Times now, v1::Heartbeat* heartbeat);
   void OnWelcome(const v1::Welcome& welcome, Times now);
   void TakeCommand(const v1::SignedCommand& command);
+  void TakeIdentity(const v1::ControllerFrame& frame, Times now);
+  void CheckIdentity(Times now, v1::AgentFrame* out);
   void AddReports(v1::AgentFrame* out);
   void AddEvents(v1::AgentFrame* out);
   void AddSamples(Times now, v1::AgentFrame* out);
@@ -70,6 +75,7 @@ class LinkSession {
   Spool& spool_;
   ExecutorPort& executor_;
   HeadMemory& head_;
+  IdentityPort* const identity_;
   LayoutBook layouts_;
   bool hello_sent_ = false;
   bool welcomed_ = false;

@@ -110,6 +110,51 @@ absl::StatusOr<X509Ptr> Build(const CertificateSpec& spec, EVP_PKEY* subject, X5
   return certificate;
 }
 
+// The one DER encoding of a public key.
+std::string PublicDerOf(EVP_PKEY* key) {
+  unsigned char* out = nullptr;
+  const int size = i2d_PUBKEY(key, &out);
+  Require(size > 0, "encoding a public key failed");
+  std::string der(reinterpret_cast<char*>(out), static_cast<size_t>(size));
+  OPENSSL_free(out);
+  return der;
+}
+
+absl::StatusOr<PkeyPtr> PublicFromDer(std::string_view der) {
+  const auto* at = reinterpret_cast<const unsigned char*>(der.data());
+  PkeyPtr key(d2i_PUBKEY(nullptr, &at, static_cast<long>(der.size())));
+  ERR_clear_error();
+  if (key == nullptr) return absl::InvalidArgumentError("reading a public key: it is none in DER");
+  char curve[32] = "";
+  const bool p256 = EVP_PKEY_get_base_id(key.get()) == EVP_PKEY_EC &&
+                    EVP_PKEY_get_group_name(key.get(), curve, sizeof curve, nullptr) == 1 &&
+                    std::string_view(curve) == SN_X9_62_prime256v1;
+  ERR_clear_error();
+  if (!p256) return absl::InvalidArgumentError("reading a public key: it is not one of ECDSA P-256");
+  if (PublicDerOf(key.get()) != der)
+    return absl::InvalidArgumentError("reading a public key: it is not encoded as it must be");
+  return key;
+}
+
+std::string Joined(std::string_view context, std::string_view body) {
+  std::string message(context);
+  message.append(body);
+  return message;
+}
+
+Micros WallTime(const ASN1_TIME* time) {
+  struct tm broken {};
+  if (ASN1_TIME_to_tm(time, &broken) != 1) return 0;
+  return static_cast<Micros>(timegm(&broken)) * kSecond;
+}
+
+absl::StatusOr<std::string> Issue(const CertificateSpec& spec, EVP_PKEY* subject, const Authority& issuer) {
+  QUELL_ASSIGN_OR_RETURN(const X509Ptr from, CertificateFromPem(issuer.certificate_pem));
+  QUELL_ASSIGN_OR_RETURN(const X509Ptr certificate,
+                         Build(spec, subject, from.get(), issuer.key.impl().key.get()));
+  return CertificateToPem(certificate.get());
+}
+
 }  // namespace
 
 TlsKey::TlsKey(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -132,6 +177,23 @@ absl::StatusOr<TlsKey> TlsKey::FromPem(std::string_view pem, std::string_view pa
 
 Secret TlsKey::ToPem(std::string_view passphrase) const { return KeyToPem(impl_->key.get(), passphrase); }
 
+std::string TlsKey::PublicDer() const { return PublicDerOf(impl_->key.get()); }
+
+std::string TlsKey::Sign(std::string_view context, std::string_view body) const {
+  const std::string message = Joined(context, body);
+  const auto* bytes = reinterpret_cast<const unsigned char*>(message.data());
+  DigestPtr digest(EVP_MD_CTX_new());
+  size_t size = 0;
+  bool done = EVP_DigestSignInit(digest.get(), nullptr, EVP_sha256(), nullptr, impl_->key.get()) == 1 &&
+              EVP_DigestSign(digest.get(), nullptr, &size, bytes, message.size()) == 1;
+  std::string signature(size, '\0');
+  done = done && EVP_DigestSign(digest.get(), reinterpret_cast<unsigned char*>(signature.data()), &size,
+                                bytes, message.size()) == 1;
+  Require(done, "signing failed");
+  signature.resize(size);
+  return signature;
+}
+
 absl::StatusOr<Authority> MakeAuthority(const std::string& common_name, Micros not_before, Micros not_after) {
   CertificateSpec spec;
   spec.common_name = common_name;
@@ -146,10 +208,44 @@ absl::StatusOr<Authority> MakeAuthority(const std::string& common_name, Micros n
 
 absl::StatusOr<std::string> IssueCertificate(const CertificateSpec& spec, const TlsKey& subject,
                                              const Authority& issuer) {
-  QUELL_ASSIGN_OR_RETURN(const X509Ptr from, CertificateFromPem(issuer.certificate_pem));
-  QUELL_ASSIGN_OR_RETURN(const X509Ptr certificate,
-                         Build(spec, subject.impl().key.get(), from.get(), issuer.key.impl().key.get()));
-  return CertificateToPem(certificate.get());
+  return Issue(spec, subject.impl().key.get(), issuer);
+}
+
+absl::StatusOr<std::string> IssueCertificate(const CertificateSpec& spec, std::string_view subject_der,
+                                             const Authority& issuer) {
+  QUELL_ASSIGN_OR_RETURN(const PkeyPtr subject, PublicFromDer(subject_der));
+  return Issue(spec, subject.get(), issuer);
+}
+
+absl::Status CheckPublicKey(std::string_view subject_der) { return PublicFromDer(subject_der).status(); }
+
+bool VerifyTlsSignature(std::string_view subject_der, std::string_view context, std::string_view body,
+                        std::string_view signature) {
+  const auto key = PublicFromDer(subject_der);
+  if (!key.ok()) return false;
+  const std::string message = Joined(context, body);
+  DigestPtr digest(EVP_MD_CTX_new());
+  const bool holds =
+      EVP_DigestVerifyInit(digest.get(), nullptr, EVP_sha256(), nullptr, key->get()) == 1 &&
+      EVP_DigestVerify(digest.get(), reinterpret_cast<const unsigned char*>(signature.data()),
+                       signature.size(), reinterpret_cast<const unsigned char*>(message.data()),
+                       message.size()) == 1;
+  ERR_clear_error();
+  return holds;
+}
+
+absl::StatusOr<std::string> PublicKeyOf(std::string_view certificate_pem) {
+  QUELL_ASSIGN_OR_RETURN(const X509Ptr certificate, CertificateFromPem(certificate_pem));
+  EVP_PKEY* key = X509_get0_pubkey(certificate.get());
+  ERR_clear_error();
+  if (key == nullptr) return absl::InvalidArgumentError("reading a certificate: its key cannot be read");
+  return PublicDerOf(key);
+}
+
+absl::StatusOr<CertificateDates> DatesOf(std::string_view certificate_pem) {
+  QUELL_ASSIGN_OR_RETURN(const X509Ptr certificate, CertificateFromPem(certificate_pem));
+  return CertificateDates{WallTime(X509_get0_notBefore(certificate.get())),
+                          WallTime(X509_get0_notAfter(certificate.get()))};
 }
 
 absl::StatusOr<std::string> PemToDer(std::string_view pem) {

@@ -136,12 +136,17 @@ std::shared_ptr<grpc::ServerCredentials> AgentListenerCredentials(const TlsIdent
   return grpc::experimental::TlsServerCredentials(options);
 }
 
-absl::StatusOr<Peer> PeerOfCall(const grpc::ServerContextBase& context, std::string_view role,
-                                const v1::TrustBundle& trust, Micros wall_now) {
+std::string CertificateOfCall(const grpc::ServerContextBase& context) {
   const auto auth = context.auth_context();
   const auto certificates = auth->FindPropertyValues("x509_pem_cert");
-  if (certificates.size() != 1) return absl::PermissionDeniedError("the peer showed no certificate");
-  QUELL_ASSIGN_OR_RETURN(Peer peer, PeerFromCertificate(View(certificates.front()), trust, wall_now));
+  return certificates.size() == 1 ? std::string(View(certificates.front())) : "";
+}
+
+absl::StatusOr<Peer> PeerOfCall(const grpc::ServerContextBase& context, std::string_view role,
+                                const v1::TrustBundle& trust, Micros wall_now) {
+  const std::string certificate = CertificateOfCall(context);
+  if (certificate.empty()) return absl::PermissionDeniedError("the peer showed no certificate");
+  QUELL_ASSIGN_OR_RETURN(Peer peer, PeerFromCertificate(certificate, trust, wall_now));
   peer.address = context.peer();
   QUELL_RETURN_IF_ERROR(IsAllowed(peer, role, trust, wall_now));
   return peer;

@@ -56,6 +56,8 @@ std::shared_ptr<grpc::ServerCredentials> AgentListenerCredentials(const TlsIdent
                                                                   const v1::TrustBundle& trust,
                                                                   PeerSeen seen);
 
+// The PEM certificate that the caller showed; "" when it showed none.
+std::string CertificateOfCall(const grpc::ServerContextBase& context);
 // Who calls: certificate, role, revocation, dates. PermissionDenied with the reason; address filled.
 absl::StatusOr<Peer> PeerOfCall(const grpc::ServerContextBase& context, std::string_view role,
                                 const v1::TrustBundle& trust, Micros wall_now);

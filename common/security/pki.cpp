@@ -12,7 +12,7 @@
 #include "common/base/disk.h"
 #include "common/base/ids.h"
 #include "common/base/status.h"
-#include "common/security/certificate.h"
+#include "common/security/issue.h"
 #include "common/security/signing.h"
 #include "common/security/trust.h"
 
@@ -20,8 +20,9 @@ namespace quell::security {
 namespace {
 
 namespace fs = std::filesystem;
-constexpr Micros kClockLeeway = 5 * kMinute;
 constexpr uint64_t kLargestFile = 1 << 20;
+// Above every epoch that the lost controller can have reached: it counts its starts.
+constexpr uint64_t kEpochStep = 1'000'000;
 
 absl::Status MakeDirectory(const std::string& path) {
   if (mkdir(path.c_str(), 0700) != 0) return ErrnoStatus(errno, "making directory " + path);
@@ -53,10 +54,6 @@ absl::Status WriteNew(const std::string& path, std::string_view content) {
   return WriteWith(path, content, O_CREAT | O_EXCL);
 }
 
-std::string Uri(const std::string& installation, std::string_view role, const std::string& id) {
-  return "spiffe://" + installation + "/" + std::string(role) + "/" + id;
-}
-
 // All that an installation starts with, in memory.
 struct Keys {
   SigningKey root;
@@ -65,15 +62,22 @@ struct Keys {
   SigningKey log;
 };
 
-absl::StatusOr<Keys> MakeKeys(const PkiOptions& options, const std::string& installation) {
+// The installation that is recovered: what outlives its keys.
+struct Former {
+  SigningKey root;
+  v1::TrustBundle bundle;
+};
+
+absl::StatusOr<Keys> MakeKeys(const PkiOptions& options, const std::string& installation, Former* former) {
   const Micros from = options.now - kClockLeeway;
   const Micros to = options.now + options.authority_life;
   const std::string tail = " of quell " + installation.substr(0, 8);
   QUELL_ASSIGN_OR_RETURN(Authority agents, MakeAuthority("agents" + tail, from, to));
   QUELL_ASSIGN_OR_RETURN(Authority controllers, MakeAuthority("controllers" + tail, from, to));
   QUELL_ASSIGN_OR_RETURN(Authority responders, MakeAuthority("responders" + tail, from, to));
-  return Keys{SigningKey::Generate(), std::move(agents),      std::move(controllers),
-              std::move(responders),  SigningKey::Generate(), SigningKey::Generate()};
+  SigningKey root = former != nullptr ? std::move(former->root) : SigningKey::Generate();
+  return Keys{std::move(root),       std::move(agents),      std::move(controllers),
+              std::move(responders), SigningKey::Generate(), SigningKey::Generate()};
 }
 
 void AddKey(google::protobuf::RepeatedPtrField<v1::PublicKey>* keys, const SigningKey& key,
@@ -84,7 +88,17 @@ void AddKey(google::protobuf::RepeatedPtrField<v1::PublicKey>* keys, const Signi
   out->set_owner(owner);
 }
 
-absl::StatusOr<std::string> MakeBundle(const PkiOptions& options, const Keys& keys, const PkiMade& made) {
+// Higher than what hosts hold, so that they take it; the old log keys stay, for what they signed is still to
+// be verified; nothing else of the old keys does.
+void Supersede(const v1::TrustBundle& former, v1::TrustBundle& bundle) {
+  bundle.set_serial(former.serial() + 1);
+  bundle.set_least_epoch(former.least_epoch() + kEpochStep);
+  bundle.mutable_log_keys()->MergeFrom(former.log_keys());
+  *bundle.mutable_revoked() = former.revoked();
+}
+
+absl::StatusOr<std::string> MakeBundle(const PkiOptions& options, const Keys& keys, const PkiMade& made,
+                                       const Former* former) {
   v1::TrustBundle bundle;
   bundle.set_installation(made.installation);
   bundle.set_serial(1);
@@ -94,6 +108,7 @@ absl::StatusOr<std::string> MakeBundle(const PkiOptions& options, const Keys& ke
   AddKey(bundle.mutable_command_keys(), keys.command, made.controller_id);
   AddKey(bundle.mutable_log_keys(), keys.log, made.controller_id);
   bundle.set_not_after_us(options.now + options.bundle_life);
+  if (former != nullptr) Supersede(former->bundle, bundle);
   return SignTrustBundle(bundle, keys.root);
 }
 
@@ -110,12 +125,7 @@ absl::StatusOr<IssuedAgent> WriteAgent(const std::string& base, const std::strin
                                        const AgentParts& parts, Micros life, Micros now) {
   IssuedAgent agent{name, RandomUuid(), base + "/agent-" + name};
   const TlsKey key = TlsKey::Generate();
-  CertificateSpec spec;
-  spec.common_name = "agent of " + name;
-  spec.uris = {Uri(parts.installation, "agent", agent.id)};
-  spec.client_auth = true;
-  spec.not_before = now - kClockLeeway;
-  spec.not_after = now + life;
+  const CertificateSpec spec = PeerSpec(parts.installation, "agent", agent.id, life, now);
   QUELL_ASSIGN_OR_RETURN(const std::string certificate, IssueCertificate(spec, key, parts.issuer));
   const std::string& in = agent.directory;
   QUELL_RETURN_IF_ERROR(MakeDirectory(in));
@@ -137,14 +147,10 @@ absl::Status WriteAuthority(const std::string& base, const std::string& name, co
 absl::Status WriteController(const std::string& in, const PkiOptions& options, const Keys& keys,
                              const PkiMade& made, const std::string& bundle) {
   const TlsKey key = TlsKey::Generate();
-  CertificateSpec spec;
-  spec.common_name = "quell controller";
-  spec.uris = {Uri(made.installation, "controller", made.controller_id)};
+  CertificateSpec spec =
+      PeerSpec(made.installation, "controller", made.controller_id, options.controller_life, options.now);
   spec.dns = options.dns;
   spec.addresses = options.addresses;
-  spec.server_auth = spec.client_auth = true;
-  spec.not_before = options.now - kClockLeeway;
-  spec.not_after = options.now + options.controller_life;
   QUELL_ASSIGN_OR_RETURN(const std::string certificate, IssueCertificate(spec, key, keys.controllers));
   std::string hosts;
   for (const auto& agent : made.agents) hosts += agent.id + " " + agent.name + "\n";
@@ -157,13 +163,15 @@ absl::Status WriteController(const std::string& in, const PkiOptions& options, c
   QUELL_RETURN_IF_ERROR(WriteNew(in + "/trust.bundle", bundle));
   QUELL_RETURN_IF_ERROR(WriteNew(in + "/root.pin", made.pin + "\n"));
   QUELL_RETURN_IF_ERROR(WriteNew(in + "/agents-ca.pem", keys.agents.certificate_pem));
+  QUELL_RETURN_IF_ERROR(WriteNew(in + "/agents-ca.key", keys.agents.key.ToPem().Reveal()));
   return WriteNew(in + "/hosts", hosts);
 }
 
 absl::Status WriteRoot(const std::string& base, const PkiOptions& options, const Keys& keys,
-                       const PkiMade& made, const std::string& bundle) {
+                       const PkiMade& made, const std::string& bundle, bool recovered) {
   const std::string& passphrase = options.passphrase.Reveal();
-  QUELL_RETURN_IF_ERROR(WriteNew(base + "/trust-root.key", keys.root.ToPem(passphrase)));
+  // A root that was brought along stays where it came from.
+  if (!recovered) QUELL_RETURN_IF_ERROR(WriteNew(base + "/trust-root.key", keys.root.ToPem(passphrase)));
   QUELL_RETURN_IF_ERROR(WriteAuthority(base, "agents", keys.agents, ""));
   QUELL_RETURN_IF_ERROR(WriteAuthority(base, "controllers", keys.controllers, passphrase));
   QUELL_RETURN_IF_ERROR(WriteAuthority(base, "responders", keys.responders, passphrase));
@@ -201,38 +209,31 @@ absl::Status CheckFree(const std::string& directory) {
       absl::StrCat("making keys in ", directory, ": something is there, and keys are never overwritten"));
 }
 
-absl::StatusOr<PkiMade> WriteEverything(const std::string& base, const PkiOptions& options) {
+absl::StatusOr<PkiMade> WriteEverything(const std::string& base, const PkiOptions& options, Former* former) {
   PkiMade made;
-  made.installation = RandomUuid();
+  made.installation = former != nullptr ? former->bundle.installation() : RandomUuid();
   made.controller_id = RandomUuid();
-  QUELL_ASSIGN_OR_RETURN(const Keys keys, MakeKeys(options, made.installation));
+  QUELL_ASSIGN_OR_RETURN(const Keys keys, MakeKeys(options, made.installation, former));
   made.pin = HexEncode(Sha256(keys.root.PublicRaw()));
-  QUELL_ASSIGN_OR_RETURN(const std::string bundle, MakeBundle(options, keys, made));
+  QUELL_ASSIGN_OR_RETURN(const std::string bundle, MakeBundle(options, keys, made, former));
   const AgentParts parts{made.installation, keys.agents, keys.controllers.certificate_pem, bundle, made.pin};
   for (const auto& name : options.agents) {
     QUELL_ASSIGN_OR_RETURN(IssuedAgent agent, WriteAgent(base, name, parts, options.agent_life, options.now));
     agent.directory = options.directory + "/agent-" + name;
     made.agents.push_back(std::move(agent));
   }
-  QUELL_RETURN_IF_ERROR(WriteRoot(base, options, keys, made, bundle));
+  QUELL_RETURN_IF_ERROR(WriteRoot(base, options, keys, made, bundle, former != nullptr));
   QUELL_RETURN_IF_ERROR(WriteController(base + "/controller", options, keys, made, bundle));
   return made;
 }
 
-std::string Trimmed(std::string text) {
-  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
-  return text;
-}
-
-}  // namespace
-
-absl::StatusOr<PkiMade> InitPki(const PkiOptions& options) {
+absl::StatusOr<PkiMade> MakePki(const PkiOptions& options, Former* former) {
   QUELL_RETURN_IF_ERROR(CheckOptions(options));
   QUELL_RETURN_IF_ERROR(CheckFree(options.directory));
   // Made beside its place and moved there whole: a half-written set of keys is never found.
   const std::string base = options.directory + ".new-" + HexEncode(RandomBytes(6));
   QUELL_RETURN_IF_ERROR(MakeDirectory(base));
-  auto made = WriteEverything(base, options);
+  auto made = WriteEverything(base, options, former);
   std::error_code ignored;
   if (!made.ok()) {
     fs::remove_all(base, ignored);
@@ -244,6 +245,26 @@ absl::StatusOr<PkiMade> InitPki(const PkiOptions& options) {
     return status;
   }
   return made;
+}
+
+std::string Trimmed(std::string text) {
+  while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
+  return text;
+}
+
+}  // namespace
+
+absl::StatusOr<PkiMade> InitPki(const PkiOptions& options) { return MakePki(options, nullptr); }
+
+absl::StatusOr<PkiMade> RecoverPki(const PkiOptions& options, const std::string& root_key_path,
+                                   const std::string& bundle_path) {
+  QUELL_ASSIGN_OR_RETURN(SigningKey root, SigningKey::Load(root_key_path, options.passphrase.Reveal()));
+  QUELL_ASSIGN_OR_RETURN(const std::string bytes, RealDisk().Read(bundle_path, kLargestFile));
+  const std::string pin = HexEncode(Sha256(root.PublicRaw()));
+  auto bundle = OpenTrustBundle(bytes, pin, 0);  // one that has expired serves, too
+  if (!bundle.ok()) return Annotate(bundle.status(), bundle_path);
+  Former former{std::move(root), *std::move(bundle)};
+  return MakePki(options, &former);
 }
 
 absl::StatusOr<std::vector<KnownHost>> ReadHosts(const std::string& path) {
@@ -275,12 +296,8 @@ absl::StatusOr<IssuedAgent> IssueAgent(const std::string& directory, const std::
     if (host.name == name)
       return absl::AlreadyExistsError(
           absl::StrCat("issuing for a host: ", name, " has been issued already, as ", host.id));
-  QUELL_ASSIGN_OR_RETURN(const Secret key_pem, ReadSecretFile(directory + "/agents-ca.key"));
-  QUELL_ASSIGN_OR_RETURN(TlsKey key, TlsKey::FromPem(key_pem.Reveal()));
-  QUELL_ASSIGN_OR_RETURN(std::string certificate,
-                         RealDisk().Read(directory + "/agents-ca.crt", kLargestFile));
-  QUELL_RETURN_IF_ERROR(CheckPair(key_pem.Reveal(), certificate));
-  const Authority issuer{std::move(key), std::move(certificate)};
+  QUELL_ASSIGN_OR_RETURN(const Authority issuer,
+                         LoadAuthority(directory + "/agents-ca.key", directory + "/agents-ca.crt"));
   QUELL_ASSIGN_OR_RETURN(std::string controllers,
                          RealDisk().Read(directory + "/controllers-ca.crt", kLargestFile));
   QUELL_ASSIGN_OR_RETURN(std::string bundle, RealDisk().Read(directory + "/trust.bundle", kLargestFile));

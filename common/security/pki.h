@@ -6,7 +6,7 @@
 //       root.pin        hex SHA-256 of the trust root's public key
 //       installation    its uuid
 //   DIR/controller/     controller.{key,crt} command.key log.key controller-id trust.bundle root.pin
-//   agents-ca.pem
+//                       agents-ca.{key,pem}   the one authority that is online: it certifies who enrols
 //                       hosts            "UUID NAME" per line: the hosts that were issued a certificate
 //   DIR/agent-NAME/     agent.{key,crt} host-id trust.bundle root.pin controllers-ca.pem
 //
@@ -49,6 +49,13 @@ struct PkiMade {
 };
 
 absl::StatusOr<PkiMade> InitPki(const PkiOptions& options);
+
+// After a controller was lost: new authorities, keys and a bundle of the same installation, signed by its
+// trust root (`options.passphrase` opens it too), of a higher serial than `bundle_path` (any host's
+// trust.bundle) and a least epoch above all of the lost controller's. Hosts take it untouched; what the old
+// keys signed from now on is worth nothing. The root's key is not copied into the directory.
+absl::StatusOr<PkiMade> RecoverPki(const PkiOptions& options, const std::string& root_key_path,
+                                   const std::string& bundle_path);
 
 // Issues for one more host from an existing directory. AlreadyExists when the name was issued before.
 absl::StatusOr<IssuedAgent> IssueAgent(const std::string& directory, const std::string& name, Micros life,

@@ -11,6 +11,8 @@ namespace {
 constexpr char kUsage[] =
     "usage: quell-controller pki init --dir D (--dns NAME | --address IP)... [--agent HOST]...\n"
     "                                 [--agent-days N] [--passphrase-file F]\n"
+    "       quell-controller pki recover --dir D --root-key F --bundle F (--dns NAME | --address IP)...\n"
+    "                                 [--passphrase-file F]\n"
     "       quell-controller pki issue-agent --dir D --agent HOST [--agent-days N]\n";
 constexpr int kMostDays = 825;
 
@@ -63,35 +65,62 @@ void PrintAgent(const IssuedAgent& agent, std::ostream& out) {
   out << "agent " << agent.name << " " << agent.id << " " << agent.directory << "\n";
 }
 
-int Init(const Flags& flags, Micros life, std::ostream& out, std::ostream& err, Micros wall_now) {
-  PkiOptions options;
+// What init and recover share; false, with one line on `err`, when the passphrase will not do.
+bool ReadOptions(const Flags& flags, PkiOptions& options, std::ostream& err) {
   options.directory = flags.One("--dir");
   options.dns = flags.All("--dns");
   options.addresses = flags.All("--address");
+  const std::string file = flags.One("--passphrase-file");
+  if (file.empty()) return true;
+  auto passphrase = ReadSecretFile(file);
+  if (!passphrase.ok()) return Failed(passphrase.status(), err) == 0;
+  std::string line = passphrase->Reveal().substr(0, passphrase->Reveal().find('\n'));
+  if (line.size() < 8) {
+    err << "quell-controller pki: the passphrase in " << file << " is shorter than 8 bytes\n";
+    return false;
+  }
+  options.passphrase = Secret(std::move(line));
+  return true;
+}
+
+void PrintMade(const PkiMade& made, std::ostream& out) {
+  out << "installation " << made.installation << "\ncontroller " << made.controller_id << "\npin " << made.pin
+      << "\n";
+  for (const auto& agent : made.agents) PrintAgent(agent, out);
+}
+
+int Init(const Flags& flags, Micros life, std::ostream& out, std::ostream& err, Micros wall_now) {
+  PkiOptions options;
+  if (!ReadOptions(flags, options, err)) return 2;
   options.agents = flags.All("--agent");
   options.agent_life = life;
   options.now = wall_now;
-  if (const std::string file = flags.One("--passphrase-file"); !file.empty()) {
-    auto passphrase = ReadSecretFile(file);
-    if (!passphrase.ok()) return Failed(passphrase.status(), err);
-    std::string line = passphrase->Reveal().substr(0, passphrase->Reveal().find('\n'));
-    if (line.size() < 8) {
-      err << "quell-controller pki: the passphrase in " << file << " is shorter than 8 bytes\n";
-      return 2;
-    }
-    options.passphrase = Secret(std::move(line));
-  }
   const auto made = InitPki(options);
   if (!made.ok()) return Failed(made.status(), err);
-  out << "installation " << made->installation << "\ncontroller " << made->controller_id << "\npin "
-      << made->pin << "\n";
-  for (const auto& agent : made->agents) PrintAgent(agent, out);
+  PrintMade(*made, out);
   if (options.passphrase.empty())
     err << "The trust root's and the CAs' keys are not encrypted; give --passphrase-file to encrypt them.\n";
   err << "Move trust-root.key, controllers-ca.key and responders-ca.key off this machine: nothing that runs "
-         "needs them.\n"
-      << "Agents' certificates end after " << life / kDay
-      << " days and do not renew themselves; issue new ones before that.\n";
+         "needs them.\n";
+  if (!made->agents.empty())
+    err << "Certificates of the agents made here end after " << life / kDay
+        << " days and do not renew themselves; those of agents that enrol do.\n";
+  return 0;
+}
+
+int Recover(const Flags& flags, std::ostream& out, std::ostream& err, Micros wall_now) {
+  PkiOptions options;
+  if (!ReadOptions(flags, options, err)) return 2;
+  options.now = wall_now;
+  if (flags.One("--root-key").empty() || flags.One("--bundle").empty()) {
+    err << "quell-controller pki: recover needs --root-key and --bundle (any host's trust.bundle)\n";
+    return 2;
+  }
+  const auto made = RecoverPki(options, flags.One("--root-key"), flags.One("--bundle"));
+  if (!made.ok()) return Failed(made.status(), err);
+  PrintMade(*made, out);
+  err << "Hosts take the new trust bundle by themselves from the enrolment port. Those that enrolled get new "
+         "certificates there, if this controller has the log; those whose keys `pki` made are to enrol.\n";
   return 0;
 }
 
@@ -101,16 +130,20 @@ int RunPkiCommand(const std::vector<std::string>& args, std::ostream& out, std::
                   Micros wall_now) {
   const std::string verb = args.empty() ? "" : args[0];
   const bool init = verb == "init";
-  if (!init && verb != "issue-agent") {
+  const bool recover = verb == "recover";
+  if (!init && !recover && verb != "issue-agent") {
     err << kUsage;
     return 2;
   }
   Flags flags;
-  std::vector<std::string> known = {"--dir", "--agent", "--agent-days"};
-  if (init) known.insert(known.end(), {"--dns", "--address", "--passphrase-file"});
+  std::vector<std::string> known = {"--dir"};
+  if (!recover) known.insert(known.end(), {"--agent", "--agent-days"});
+  if (recover) known.insert(known.end(), {"--root-key", "--bundle"});
+  if (init || recover) known.insert(known.end(), {"--dns", "--address", "--passphrase-file"});
   if (!ParseFlags(args, known, flags, err)) return 2;
   const Micros life = Life(flags, err);
   if (life < 0) return 2;
+  if (recover) return Recover(flags, out, err, wall_now);
   if (init) return Init(flags, life, out, err, wall_now);
   if (flags.One("--dir").empty() || flags.All("--agent").size() != 1) {
     err << kUsage;

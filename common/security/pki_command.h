@@ -9,6 +9,7 @@
 namespace quell::security {
 
 //   init --dir D (--dns NAME | --address IP)… [--agent HOST]… [--agent-days N] [--passphrase-file F]
+//   recover --dir D --root-key F --bundle F (--dns NAME | --address IP)… [--passphrase-file F]
 //   issue-agent --dir D --agent HOST [--agent-days N]
 // Data goes to `out` (one "key value" per line), all else to `err`. Exit: 0 done, 1 failed, 2 usage.
 int RunPkiCommand(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,

@@ -200,6 +200,7 @@ absl::Status Validate(const v1::AgentFrame& frame) {
   QUELL_RETURN_IF_ERROR(AtMost(frame.events_size(), kMaxEventsPerFrame, "events"));
   QUELL_RETURN_IF_ERROR(AtMost(frame.reports_size(), kMaxReportsPerFrame, "reports"));
   QUELL_RETURN_IF_ERROR(AtMost(frame.goodbye().size(), kMaxNameBytes, "goodbye"));
+  QUELL_RETURN_IF_ERROR(AtMost(frame.renew_key().size(), kMaxKeyBytes, "key to be certified"));
   if (frame.has_hello()) QUELL_RETURN_IF_ERROR(CheckHello(frame.hello()));
   if (frame.has_heartbeat()) QUELL_RETURN_IF_ERROR(CheckHeartbeat(frame.heartbeat()));
   for (const auto& layout : frame.layouts()) QUELL_RETURN_IF_ERROR(Validate(layout));
@@ -213,6 +214,8 @@ absl::Status Validate(const v1::ControllerFrame& frame) {
   QUELL_RETURN_IF_ERROR(AtMost(frame.commands_size(), kMaxCommandsPerFrame, "commands"));
   QUELL_RETURN_IF_ERROR(AtMost(frame.cancel_size(), kMaxCommandsPerFrame, "cancellations"));
   QUELL_RETURN_IF_ERROR(AtMost(frame.trust_bundle().size(), kMaxTrustBundleBytes, "trust bundle"));
+  QUELL_RETURN_IF_ERROR(AtMost(frame.certificate().size(), kMaxCertificateBytes, "certificate"));
+  QUELL_RETURN_IF_ERROR(AtMost(frame.renew_refused().size(), kMaxReason, "refusal"));
   if (frame.has_welcome()) QUELL_RETURN_IF_ERROR(CheckWelcome(frame.welcome()));
   for (const auto& command : frame.commands()) {
     QUELL_RETURN_IF_ERROR(AtMost(command.body().size(), kMaxCommandBytes, "command"));

@@ -19,6 +19,14 @@ absl::StatusOr<std::string> Answers::Register() {
   return token;
 }
 
+absl::Status Answers::RegisterAs(const std::string& token) {
+  absl::MutexLock lock(&mutex_);
+  if (waiting_.size() >= kMostWaiting)
+    return absl::ResourceExhaustedError("too many requests wait for the engine; try again");
+  waiting_.emplace(token, std::nullopt);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<engine::Answer> Answers::Wait(const std::string& token, absl::Duration timeout) {
   absl::MutexLock lock(&mutex_);
   auto arrived = [&]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {

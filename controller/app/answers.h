@@ -1,4 +1,5 @@
-// Answers: people who wait for what the engine makes of their act. Any thread. At most 1,024 wait at a time.
+// Answers: people, and hosts that enrol, who wait for what the engine makes of their act. Any thread. At most
+// 1,024 wait at a time.
 #pragma once
 #include <map>
 #include <optional>
@@ -16,6 +17,8 @@ class Answers {
  public:
   // A token for one act; ResourceExhausted when too many wait.
   absl::StatusOr<std::string> Register();
+  // The same under a name of the caller's own making, which nobody else may use.
+  absl::Status RegisterAs(const std::string& token);
   // The answer, or DeadlineExceeded: the act may still be done, and the log tells. Forgets the token.
   absl::StatusOr<engine::Answer> Wait(const std::string& token, absl::Duration timeout);
   void Reply(const engine::Answer& answer);  // of an unknown token: nobody waits any more

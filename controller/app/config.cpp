@@ -10,6 +10,8 @@ namespace quell::app {
 namespace {
 
 constexpr uint64_t kLargest = 1 << 20;
+constexpr Micros kShortestLife = 10 * kMinute;  // of a certificate: renewed at half of it
+constexpr Micros kLongestLife = 30 * kDay;
 
 std::string DirectoryOf(const std::string& path) {
   const size_t slash = path.rfind('/');
@@ -31,8 +33,9 @@ void ReadListen(config::MapReader& map, config::Problems& problems, ControllerCo
     config::MapReader listen(node, problems, "listen");
     listen.String("agents", &config.listen_agents);
     listen.String("web", &config.listen_web);
+    listen.String("enrol", &config.listen_enrol);
     listen.Finish();
-    for (const char* key : {"agents", "web"}) {
+    for (const char* key : {"agents", "web", "enrol"}) {
       const config::YamlNode* value = node.Find(key);
       if (value != nullptr && value->scalar.rfind(':') == std::string::npos) {
         problems.Add(value->At("an address to listen on is host:port"));
@@ -49,6 +52,7 @@ void ReadPki(config::MapReader& map, config::Problems& problems, const std::stri
   } kFiles[] = {{"key", "controller.key", &PkiPaths::key},
                 {"certificate", "controller.crt", &PkiPaths::certificate},
                 {"agents_ca", "agents-ca.pem", &PkiPaths::agents_ca},
+                {"agents_ca_key", "agents-ca.key", &PkiPaths::agents_ca_key},
                 {"trust_bundle", "trust.bundle", &PkiPaths::trust_bundle},
                 {"root_pin", "root.pin", &PkiPaths::root_pin},
                 {"command_key", "command.key", &PkiPaths::command_key},
@@ -80,6 +84,18 @@ void ReadHosts(config::MapReader& map, config::Problems& problems, const std::st
         problems.Add(name.At("instance and job are set by quell itself"));
       }
     }
+  });
+}
+
+void ReadAgents(config::MapReader& map, config::Problems& problems, ControllerConfig& config) {
+  map.Map("agents", [&](const config::YamlNode& node) {
+    config::MapReader agents(node, problems, "agents");
+    agents.Duration("certificate_lifetime", &config.certificate_lifetime);
+    agents.Finish();
+    if (config.certificate_lifetime < kShortestLife || config.certificate_lifetime > kLongestLife)
+      problems.Add(node.Find("certificate_lifetime")
+                       ->At(absl::StrCat("certificate_lifetime is ", FormatDuration(kShortestLife), " to ",
+                                         FormatDuration(kLongestLife))));
   });
 }
 
@@ -124,6 +140,7 @@ ControllerConfig ParseControllerConfig(const std::string& path, std::string_view
   });
   ReadPki(map, problems, base, config.pki);
   ReadHosts(map, problems, base, config);
+  ReadAgents(map, problems, config);
   ReadUrl(map, root, problems, config.config);
   ReadDeadlines(map, problems, config.config);
   Micros monitoring = 30 * kMinute;

@@ -1,13 +1,15 @@
 // controller.yaml: read once at the start and at SIGHUP, by the main thread. Every mistake is told at once
 // with file:line:column, and nothing is taken from a file that has one. Values.
 //
-//   listen: {agents: "0.0.0.0:7400", web: "127.0.0.1:7402"}
+//   listen: {agents: "0.0.0.0:7400", web: "127.0.0.1:7402", enrol: "0.0.0.0:7401"}   # enrol: none by default
+//   agents: {certificate_lifetime: 24h}     # of those that enrol; 10m to 30d
 //   socket: /run/quell/controller.sock
 //   store: {sqlite: /var/lib/quell-controller/log.db}
-//   pki: {directory: D, key: F, certificate: F, agents_ca: F, trust_bundle: F, root_pin: F, command_key: F,
+//   pki: {directory: D, key: F, certificate: F, agents_ca: F, agents_ca_key: F, trust_bundle: F, root_pin: F,
+//   command_key: F,
 //         log_key: F, controller_id: F}
 //   hosts_file: F            # what `pki init` writes; by default `hosts` in the pki directory
-//   host_labels: {web-1: {role: web}}
+//   host_labels: {web-1: {role: web}}     # of hosts in the hosts file; those of others come with their token
 //   external_url: https://quell.example
 //   deadlines: {P0: {acknowledge: 5m, respond: 15m, update: 15m}, …}   monitoring: 30m   lost_after: 15s
 //   audience: {P0: [oncall, management]}
@@ -36,6 +38,7 @@ struct PkiPaths {
   std::string key;            // controller.key
   std::string certificate;    // controller.crt
   std::string agents_ca;      // agents-ca.pem
+  std::string agents_ca_key;  // agents-ca.key; absent: nobody is certified by this controller
   std::string trust_bundle;   // trust.bundle
   std::string root_pin;       // root.pin
   std::string command_key;    // command.key
@@ -46,6 +49,8 @@ struct PkiPaths {
 struct ControllerConfig {
   std::string listen_agents = "0.0.0.0:7400";
   std::string listen_web = "127.0.0.1:7402";
+  std::string listen_enrol;  // empty: nobody enrols here
+  Micros certificate_lifetime = kDay;
   std::string socket = "/run/quell/controller.sock";
   std::string sqlite = "/var/lib/quell-controller/log.db";
   PkiPaths pki;

@@ -1,5 +1,7 @@
 #include "controller/app/controller.h"
 
+#include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "common/base/disk.h"
@@ -99,6 +101,7 @@ void Controller::Stop() {
   ready_ = false;
   operators_.reset();
   web_.reset();
+  enrol_.reset();
   if (ingest_ != nullptr) ingest_->Stop();
   if (shards_ != nullptr) shards_->Stop();
   // Before the engine: what an attempt came to is still written down.
@@ -110,10 +113,10 @@ absl::Status Controller::LoadKeys() {
   QUELL_ASSIGN_OR_RETURN(command_key_, security::SigningKey::Load(config_.pki.command_key));
   QUELL_ASSIGN_OR_RETURN(log_key_, security::SigningKey::Load(config_.pki.log_key));
   QUELL_ASSIGN_OR_RETURN(identity_, security::LoadTlsIdentity(config_.pki.key, config_.pki.certificate));
-  QUELL_ASSIGN_OR_RETURN(const std::string pin, ReadSmall(config_.pki.root_pin));
-  QUELL_ASSIGN_OR_RETURN(const std::string signed_bundle, RealDisk().Read(config_.pki.trust_bundle, 1 << 20));
+  QUELL_ASSIGN_OR_RETURN(root_pin_, ReadSmall(config_.pki.root_pin));
+  QUELL_ASSIGN_OR_RETURN(signed_bundle_, RealDisk().Read(config_.pki.trust_bundle, 1 << 20));
   QUELL_ASSIGN_OR_RETURN(v1::TrustBundle bundle,
-                         security::OpenTrustBundle(signed_bundle, pin, clock_.Wall()));
+                         security::OpenTrustBundle(signed_bundle_, root_pin_, clock_.Wall()));
   QUELL_RETURN_IF_ERROR(Annotate(security::CommandKey(bundle, command_key_->Id()).status(),
                                  "this controller's command key is not trusted"));
   QUELL_RETURN_IF_ERROR(Annotate(security::LogKey(bundle, log_key_->Id()).status(),
@@ -126,6 +129,19 @@ absl::Status Controller::LoadKeys() {
   }
   controller_id_ = self.id;
   trust_ = std::make_shared<security::TrustHolder>(std::move(bundle));
+  return LoadAuthority();
+}
+
+// Without it agents are served as ever, but nobody enrols and no certificate is renewed.
+absl::Status Controller::LoadAuthority() {
+  const std::string& key = config_.pki.agents_ca_key;
+  if (config_.listen_enrol.empty() && !RealDisk().Exists(key)) return absl::OkStatus();
+  QUELL_ASSIGN_OR_RETURN(agents_authority_, security::LoadAuthority(key, config_.pki.agents_ca));
+  QUELL_ASSIGN_OR_RETURN(const std::string der, security::PemToDer(agents_authority_->certificate_pem));
+  const auto bundle = trust_->Get();
+  if (std::find(bundle->agents_ca().begin(), bundle->agents_ca().end(), der) == bundle->agents_ca().end())
+    return absl::FailedPreconditionError(
+        absl::StrCat(config_.pki.agents_ca, " is no authority of the agents in the trust bundle"));
   return absl::OkStatus();
 }
 
@@ -143,7 +159,9 @@ absl::Status Controller::OpenLog() {
   store::ReaderOptions reading;
   reading.path = config_.sqlite;
   QUELL_ASSIGN_OR_RETURN(reader_, store::StoreReader::Open(reading));
-  started_.set_epoch_number(recovered_.epoch + 1);
+  // Executors refuse what is below the bundle's least epoch: a controller recovered without its log begins
+  // there.
+  started_.set_epoch_number(std::max(recovered_.epoch + 1, trust_->Get()->least_epoch()));
   started_.set_epoch_start(RandomBytes(16));
   started_.set_version(std::string(kVersion));
   started_.set_controller_id(controller_id_);
@@ -169,10 +187,24 @@ void Controller::MakeThreads() {
   if (config_.config.lost_after_us() != 0) liveness.lost_after = config_.config.lost_after_us();
   liveness.epoch_number = started_.epoch_number();
   liveness.epoch_start = started_.epoch_start();
-  dispatch_ = std::make_unique<Dispatch>(registry_, *command_key_, started_, post);
+  dispatch_ = std::make_unique<Dispatch>(registry_, *command_key_, started_, post,
+                                         [this](const std::string& id) { return IsAllowed(id); });
   shards_ = std::make_unique<Shards>(kShards, rules_, liveness, now, post);
   ports_ = std::make_unique<HostPorts>(*shards_, registry_, post);
   hosts_ = std::make_unique<ingest::HostsFile>(config_.hosts_file, LabelsByHost(config_.host_labels), clock_);
+  members_ = std::make_unique<Members>(*hosts_);
+}
+
+// Of a host whose stream is open: the dates of its certificate are asked there.
+absl::Status Controller::IsAllowed(const std::string& host_id) {
+  const Peer agent{.role = "agent", .id = host_id, .not_after = std::numeric_limits<Micros>::max()};
+  return ingest::IsAllowed(agent, *members_, *trust_->Get(), clock_.Wall()).status();
+}
+
+void Controller::Take(const v1::Host& host) {
+  members_->Take(host);
+  shards_->Take(host);
+  if (host.revoked()) registry_.End(host.id(), members_->Find(host.id()).status());
 }
 
 EngineInput Controller::StartedInput() const {
@@ -201,6 +233,7 @@ void Controller::StartEngine() {
   for (const auto& [host, numbers] : known.numbers) {
     registry_.Restore(host, numbers.events(), numbers.reports());
   }
+  for (const auto& [id, host] : known.hosts) members_->Take(host);
   registry_.SetLogHead(recovered_.head.seq, recovered_.head.chain);
   std::vector<EngineInput> first;
   first.push_back(StartedInput());
@@ -222,26 +255,60 @@ std::string Controller::History(uint64_t seq, const std::string& head) {
   return absl::StrCat("the agent remembers another log: record ", seq, " is not the one it was told");
 }
 
-absl::Status Controller::StartListeners() {
+void Controller::MakeEnrolment() {
+  if (!agents_authority_) return;
+  enrolment_ = std::make_unique<Enrolment>(Enrolment::Parts{
+      .authority = *std::move(agents_authority_),
+      .trust = *trust_,
+      .signed_bundle = signed_bundle_,
+      .post = [this](InputClass c, EngineInput input) { return PostInput(c, std::move(input)); },
+      .answers = answers_,
+      .reader = *reader_,
+      .members = *members_,
+      .clock = clock_,
+      .life = config_.certificate_lifetime});
+  agents_authority_.reset();
+}
+
+absl::Status Controller::StartAgentsListener() {
   if (absl::Status loaded = hosts_->Load(); !loaded.ok()) return loaded;
   ingest::IngestOptions options;
   options.version = std::string(kVersion);
   options.epoch_number = started_.epoch_number();
   options.epoch_start = started_.epoch_start();
   options.history = [this](uint64_t seq, const std::string& head) { return History(seq, head); };
+  options.newer_trust = [this](uint64_t serial) {
+    return trust_->Get()->serial() > serial ? signed_bundle_ : std::string();
+  };
+  ingest::Renew renew;
+  if (enrolment_ != nullptr)
+    renew = [this](const ingest::HostRecord& host, const std::string& key, auto done) {
+      enrolment_->Renew(host, key, std::move(done));
+    };
   ingest_ = std::make_unique<ingest::IngestServer>(
-      options, ingest::IngestParts{.hosts = *hosts_,
+      options, ingest::IngestParts{.hosts = *members_,
                                    .shards = *ports_,
                                    .registry = registry_,
                                    .counters = counters_,
                                    .clock = clock_,
                                    .trust = trust_,
                                    .engine_now = [this] { return loop_->Now(); },
-                                   .peer_seen = {}});
-  QUELL_RETURN_IF_ERROR(ingest_->Start(config_.listen_agents, *identity_));
+                                   .peer_seen = {},
+                                   .renew = std::move(renew)});
+  return ingest_->Start(config_.listen_agents, *identity_);
+}
+
+absl::Status Controller::StartListeners() {
+  MakeEnrolment();
+  QUELL_RETURN_IF_ERROR(StartAgentsListener());
+  if (!config_.listen_enrol.empty()) {
+    const http::EnrolOptions enrol{config_.listen_enrol, identity_->key_pem, identity_->certificate_pem};
+    QUELL_ASSIGN_OR_RETURN(enrol_, http::EnrolServer::Start(enrol, *enrolment_, metrics_));
+  }
   operators::ProgramInfo info;
   info.version = std::string(kVersion);
   info.controller_id = controller_id_;
+  info.root_pin = root_pin_;
   info.store = store::SqliteSourceId();
   info.epoch = started_.epoch_number();
   info.started = started_at_;

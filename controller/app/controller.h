@@ -14,9 +14,12 @@
 #include "controller/app/config.h"
 #include "controller/app/dispatch.h"
 #include "controller/app/engine_loop.h"
+#include "controller/app/enrolment.h"
 #include "controller/app/host_ports.h"
 #include "controller/app/load.h"
+#include "controller/app/members.h"
 #include "controller/app/shards.h"
+#include "controller/http/enrol_server.h"
 #include "controller/http/server.h"
 #include "controller/ingest/hosts_file.h"
 #include "controller/ingest/server.h"
@@ -38,6 +41,7 @@ class Controller final : public Rim {
   void Stop();  // idempotent
   int agents_port() const { return ingest_->port(); }
   int web_port() const { return web_->port(); }
+  int enrol_port() const { return enrol_ == nullptr ? 0 : enrol_->port(); }
 
  private:
   // Rim: the store thread, after each commit.
@@ -48,6 +52,7 @@ class Controller final : public Rim {
   void Send(const v1::Notice& notice) override { outbox()->Send(notice); }
   void Start(const v1::Watch& watch) override { shards_->SetWatch(watch); }
   void Stop(const std::string& watch) override { shards_->EndWatch(watch); }
+  void Take(const v1::Host& host) override;
   void Reply(const engine::Answer& answer) override { answers_.Reply(answer); }
   void HeadMoved(const engine::LogHead& head) override { registry_.SetLogHead(head.seq, head.chain); }
 
@@ -58,7 +63,11 @@ class Controller final : public Rim {
   std::shared_ptr<receivers::Outbox> outbox();
   void MakeThreads();
   void StartEngine();
+  absl::Status LoadAuthority();
+  void MakeEnrolment();
+  absl::Status IsAllowed(const std::string& host_id);
   absl::Status StartListeners();
+  absl::Status StartAgentsListener();
   void AddMetrics();
 
   bool PostInput(InputClass input_class, EngineInput input) {
@@ -77,6 +86,9 @@ class Controller final : public Rim {
   std::optional<security::SigningKey> log_key_;
   std::optional<security::TlsIdentity> identity_;
   std::shared_ptr<security::TrustHolder> trust_;  // shared with the listener's handshakes
+  std::string signed_bundle_;
+  std::string root_pin_;
+  std::optional<security::Authority> agents_authority_;  // goes to enrolment_
   std::string controller_id_;
   v1::ControllerStarted started_;
   Micros started_at_ = 0;
@@ -96,6 +108,9 @@ class Controller final : public Rim {
   std::unique_ptr<Shards> shards_;
   std::unique_ptr<HostPorts> ports_;
   std::unique_ptr<ingest::HostsFile> hosts_;
+  std::unique_ptr<Members> members_;
+  std::unique_ptr<Enrolment> enrolment_;  // null: this controller certifies nobody
+  std::unique_ptr<http::EnrolServer> enrol_;
   std::unique_ptr<ingest::IngestServer> ingest_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<operators::OperatorServer> operators_;

@@ -48,6 +48,7 @@ void Dispatch::Send(const v1::CommandEntry& command) {
 }
 
 absl::Status Dispatch::HandOver(const v1::CommandEntry& command) {
+  QUELL_RETURN_IF_ERROR(allowed_(command.host_id()));
   std::optional<std::string> nonce = registry_.Nonce(command.host_id());
   if (!nonce)
     return absl::FailedPreconditionError("the host has no stream, or no executor that takes commands");

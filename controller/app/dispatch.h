@@ -2,6 +2,7 @@
 // over, so that it carries the newest nonce of the host's executor; nothing waits here. Owned by main, called
 // by the store thread.
 #pragma once
+#include <functional>
 #include <string>
 
 #include "common/security/signing.h"
@@ -16,8 +17,13 @@ namespace quell::app {
 class Dispatch {
  public:
   Dispatch(ingest::SessionRegistry& registry, const security::SigningKey& command_key,
-           v1::ControllerStarted epoch, PostFunction post)
-      : registry_(registry), key_(command_key), epoch_(std::move(epoch)), post_(std::move(post)) {}
+           v1::ControllerStarted epoch, PostFunction post,
+           std::function<absl::Status(const std::string& host_id)> allowed)
+      : registry_(registry),
+        key_(command_key),
+        epoch_(std::move(epoch)),
+        post_(std::move(post)),
+        allowed_(std::move(allowed)) {}
 
   // Hands it over, or not; tells the engine which (CommandDelivered).
   void Send(const v1::CommandEntry& command);
@@ -30,6 +36,7 @@ class Dispatch {
   const security::SigningKey& key_;
   const v1::ControllerStarted epoch_;
   const PostFunction post_;
+  const std::function<absl::Status(const std::string& host_id)> allowed_;
 };
 
 // The body that is signed: everything the entry says, bound to this epoch and nonce. Pure.

@@ -204,6 +204,7 @@ void EngineLoop::Carry(const Effect& effect) {
                  [&](const v1::Notice& notice) { rim_.Send(notice); },
                  [&](const engine::StartWatch& start) { rim_.Start(start.watch); },
                  [&](const engine::StopWatch& stop) { rim_.Stop(stop.watch); },
+                 [&](const engine::TellHost& told) { rim_.Take(told.host); },
                  [&](const engine::Answer& answer) { rim_.Reply(answer); }},
       effect);
 }

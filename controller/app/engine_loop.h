@@ -34,6 +34,7 @@ class Rim {
   virtual void Send(const v1::Notice& notice) = 0;
   virtual void Start(const v1::Watch& watch) = 0;
   virtual void Stop(const std::string& watch) = 0;
+  virtual void Take(const v1::Host& host) = 0;  // who may speak has changed
   virtual void Reply(const engine::Answer& answer) = 0;
   virtual void HeadMoved(const engine::LogHead& head) = 0;
 };
@@ -65,7 +66,7 @@ class EngineLoop {
 
  private:
   using Effect = std::variant<v1::CommandEntry, engine::CancelCommand, v1::Notice, engine::StartWatch,
-                              engine::StopWatch, engine::Answer>;
+                              engine::StopWatch, engine::TellHost, engine::Answer>;
   struct Job {
     engine::CommitGroup group;
     std::vector<Effect> effects;

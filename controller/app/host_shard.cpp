@@ -58,9 +58,10 @@ void HostShard::Opened(const ingest::HostRecord& host, const v1::Hello& hello, c
 void HostShard::Heartbeat(const std::string& host_id, const v1::Heartbeat& heartbeat, Micros now) {
   Add(liveness_.OnHeartbeat(host_id, heartbeat, now));
   // A host that was given up for lost on a stream that lived on is back.
-  Session& session = sessions_[host_id];
   const v1::Host* host = liveness_.Find(host_id);
-  if (session.up || host == nullptr || host->liveness() != v1::CONNECTED) return;
+  if (host == nullptr || host->liveness() != v1::CONNECTED) return;
+  Session& session = sessions_[host_id];
+  if (session.up) return;
   session.up = true;
   session.replaying = false;
   std::vector<Labels::Pair> labels(host->labels().begin(), host->labels().end());
@@ -73,6 +74,21 @@ void HostShard::Goodbye(const std::string& host_id, const std::string& why, Micr
 
 void HostShard::Refused(const ingest::HostRecord& host, const std::string& why, Micros now) {
   Add(liveness_.OnRefused(IdentityOf(host), why, now));
+}
+
+void HostShard::Relabel(const v1::Host& host, Micros now) {
+  liveness_.SetLabels(host);
+  auto session = sessions_.find(host.id());
+  if (session == sessions_.end() || !session->second.up) return;
+  session->second.handles.clear();  // series have other labels from here on
+  std::vector<Labels::Pair> labels(host.labels().begin(), host.labels().end());
+  rules_.HostUp(InfoOf(host.id(), host.name(), Labels(std::move(labels))), true, now);
+}
+
+void HostShard::Remove(const std::string& host_id, Micros now) {
+  liveness_.Forget(host_id);
+  sessions_.erase(host_id);
+  rules_.HostRemoved(host_id, now);
 }
 
 const std::vector<uint32_t>& HostShard::Handles(Session& session, const ingest::SeriesTable& table) {
@@ -90,7 +106,9 @@ const std::vector<uint32_t>& HostShard::Handles(Session& session, const ingest::
 }
 
 void HostShard::Samples(const std::string& host_id, const std::vector<ingest::SampleBatch>& batches) {
-  Session& session = sessions_[host_id];
+  auto known = sessions_.find(host_id);
+  if (known == sessions_.end()) return;  // it was removed
+  Session& session = known->second;
   for (const ingest::SampleBatch& batch : batches) {
     const std::vector<uint32_t>& handles = Handles(session, *batch.table);
     const size_t count = std::min(handles.size(), batch.values.size());

@@ -29,6 +29,10 @@ class HostShard {
   void Heartbeat(const std::string& host_id, const v1::Heartbeat& heartbeat, Micros now);
   void Goodbye(const std::string& host_id, const std::string& why, Micros now);
   void Refused(const ingest::HostRecord& host, const std::string& why, Micros now);
+  // Its labels are others now. Its record says so.
+  void Relabel(const v1::Host& host, Micros now);
+  // It is of the fleet no more: nothing is expected of it, its signals clear.
+  void Remove(const std::string& host_id, Micros now);
   void Samples(const std::string& host_id, const std::vector<ingest::SampleBatch>& batches);
   // Samples that came with an event: evaluated at once.
   void Events(const std::string& host_id, const std::vector<ingest::TimedEvent>& events, Micros now);

@@ -86,6 +86,8 @@ void Shards::Restore(const std::vector<v1::RuleState>& states, const std::map<st
   for (auto& [thread, part] : parts) thread->subject().rules().Restore(part, now);
   global_->subject().Restore(global, now);
   for (const auto& [id, host] : hosts) {
+    // Of one that enrolled and never came nothing is expected yet.
+    if (host.revoked() || host.deleted() || host.first_seen_us() == 0) continue;
     Of(id).subject().Restore(host, now);
     NoteHost(id, host.name());
   }
@@ -103,6 +105,12 @@ void Shards::Stop() {
 
 ShardThread& Shards::Of(const std::string& host_id) {
   return *threads_[absl::Hash<std::string>{}(host_id) % threads_.size()];
+}
+
+void Shards::Take(const v1::Host& host) {
+  Of(host.id()).Submit([host](HostShard& shard, Micros now) {
+    host.revoked() || host.deleted() ? shard.Remove(host.id(), now) : shard.Relabel(host, now);
+  });
 }
 
 void Shards::NoteHost(const std::string& host_id, const std::string& name) {

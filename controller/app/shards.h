@@ -31,6 +31,8 @@ class Shards {
   void Stop();
 
   ShardThread& Of(const std::string& host_id);
+  // As the engine decided about it: new labels, or out of the fleet.
+  void Take(const v1::Host& host);
   void NoteHost(const std::string& host_id, const std::string& name);
   // New rules; the states of rules that are still there stay.
   void Load(std::shared_ptr<const rules::RuleSet> rules);

@@ -17,6 +17,7 @@ using google::protobuf::Message;
 constexpr Micros kKeepResolved = kDay;  // resolved incidents, their commands and notices stay in the state
 constexpr Micros kKeepCounts = kDay;    // the longest window of a guard
 constexpr int kMostCounts = 1000;       // per key
+constexpr Micros kKeepTokens = kDay;    // after they expired
 constexpr size_t kMostChanges = 1000;   // the log has every one
 constexpr int kTimelineHead = 200;      // entries kept from the beginning, and
 constexpr int kTimelineEntries = 1000;  // in all: the log has every one
@@ -93,8 +94,7 @@ class Applier {
       case v1::Payload::kChangeRecorded:
         return Recorded(payload.change_recorded().change());
       case v1::Payload::kTokenChanged:
-        state_.tokens[payload.token_changed().token().id()] = payload.token_changed().token();
-        return;
+        return Token(payload.token_changed().token());
       case v1::Payload::kHostEnrolled:
         return Enrolled(payload.host_enrolled());
       case v1::Payload::kCertificateRenewed:
@@ -133,6 +133,7 @@ class Applier {
     if (edge.kind() == v1::HostEdge::HOST_REFUSED || edge.host().id().empty()) return;
     v1::Host& host = state_.hosts[edge.host().id()];
     const v1::Host before = host;
+    if (before.revoked() || before.deleted()) return;  // what was on its way when it was put out
     host = edge.host();
     if (host.first_seen_us() == 0)
       host.set_first_seen_us(before.first_seen_us() == 0 ? now_ : before.first_seen_us());
@@ -151,7 +152,7 @@ class Applier {
   // What the controller alone decides comes from no stream.
   static void KeepOwn(const v1::Host& before, v1::Host& host) {
     if (before.id().empty()) return;
-    if (host.labels().empty()) *host.mutable_labels() = before.labels();
+    if (host.labels().empty() || before.enrolled_us() != 0) *host.mutable_labels() = before.labels();
     host.set_key_sha256(before.key_sha256());
     host.set_revoked(before.revoked());
     host.set_revoked_us(before.revoked_us());
@@ -352,6 +353,13 @@ class Applier {
     };
     const auto older = [&](const auto& a, const auto& b) { return rank(a.second) < rank(b.second); };
     state_.changes.erase(std::min_element(state_.changes.begin(), state_.changes.end(), older));
+  }
+
+  // Old ones go: the log has every one.
+  void Token(const v1::JoinToken& token) {
+    std::erase_if(state_.tokens,
+                  [&](const auto& entry) { return entry.second.expires_us() < now_ - kKeepTokens; });
+    state_.tokens[token.id()] = token;
   }
 
   // Redeem, record and issue are this one record.

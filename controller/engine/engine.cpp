@@ -12,6 +12,7 @@
 #include "controller/commands/plan_text.h"
 #include "controller/engine/outcome.h"
 #include "controller/engine/readable.h"
+#include "controller/fleet/enrolment.h"
 #include "controller/incidents/acts.h"
 #include "controller/incidents/changes.h"
 #include "controller/incidents/correlate.h"
@@ -120,6 +121,8 @@ bool IsNews(const State& state, const v1::Payload& input) {
       const v1::Notice* notice = FindOrNull(state.notices, input.notice_result().key());
       return notice != nullptr && notice->state() == v1::SENDING;
     }
+    case v1::Payload::kCertificateRenewed:
+      return fleet::MayRenew(state, input.certificate_renewed().host_id());
     case v1::Payload::kHostEdge:
       return !input.host_edge().host().id().empty() || input.host_edge().kind() == v1::HostEdge::HOST_REFUSED;
     default:
@@ -140,6 +143,7 @@ class Cascade {
 
   void Input(const v1::Payload& input, std::string_view source) {
     if (input.has_time_passed()) return TimePassed(input, source);
+    if (input.has_host_enrolled()) return Enrol(input, source);
     if (!IsNews(state_, input)) return;
     starting_ = input.has_controller_started();
     Write(input, source, 0);
@@ -173,6 +177,18 @@ class Cascade {
       dirty_signals_.insert(std::move(signal));
     }
     Settle();
+  }
+
+  // Redeem, record and issue are one record; a refusal is none, for who is refused proved nothing.
+  void Enrol(const v1::Payload& input, std::string_view source) {
+    fleet::EnrolVerdict verdict = fleet::Enrol(state_, input.host_enrolled(), now_);
+    if (verdict.accepted) {
+      Began(input, source);
+      Add(std::move(verdict.after));
+      Settle();
+    }
+    handled_.intents.emplace_back(Answer{EnrolRequest(input.host_enrolled().host().id()), verdict.reply.exit,
+                                         verdict.reply.message, verdict.reply.kind, verdict.reply.id});
   }
 
   void Began(const v1::Payload& input, std::string_view source) {
@@ -284,6 +300,11 @@ class Cascade {
         return AllFiring();
       case v1::Payload::kChangeRecorded:
         return OnChange(payload.change_recorded().change());
+      case v1::Payload::kHostEnrolled:
+        return Tell(payload.host_enrolled().host().id());
+      case v1::Payload::kHostChanged:
+        Add(signals::OnHostChanged(state_, payload.host_changed().host(), now_));
+        return Tell(payload.host_changed().host().id());
       case v1::Payload::kDecisionMade:
         return Add(notify::OnDecision(state_, payload.decision_made().decision(), now_));
       default:
@@ -308,6 +329,8 @@ class Cascade {
     if (host == nullptr) return;
     for (const std::string& app : host->apps()) MayGoOn(app, true);
   }
+
+  void Tell(const std::string& host_id) { handled_.intents.emplace_back(TellHost{state_.hosts.at(host_id)}); }
 
   void OnSignal(const std::string& key) {
     Add(incidents::OnSignalEdge(state_, key, now_));
@@ -510,6 +533,14 @@ class Cascade {
         return changes::Finish(state_, act.change_finish(), who, now_);
       case v1::PersonAct::kNotifyTest:
         return notify::NotifyTest(state_, act.notify_test(), who, now_);
+      case v1::PersonAct::kTokenMake:
+        return fleet::MakeToken(state_, act.token_make(), who, now_);
+      case v1::PersonAct::kTokenRevoke:
+        return fleet::RevokeToken(state_, act.token_revoke(), now_);
+      case v1::PersonAct::kAgentRevoke:
+        return fleet::RevokeAgent(state_, act.agent_revoke(), now_);
+      case v1::PersonAct::kAgentLabels:
+        return fleet::LabelAgent(state_, act.agent_labels());
       default:
         return Refuse(1, "this controller does not know that act");
     }

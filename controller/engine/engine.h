@@ -40,13 +40,18 @@ struct StartWatch {
 struct StopWatch {
   std::string watch;
 };
-struct Answer {  // to a waiting person
+struct TellHost {
+  v1::Host host;
+};               // who may speak, or with which labels, has changed: to whoever admits streams
+struct Answer {  // to a waiting person, or to a host that enrols
   std::string request;
   uint32_t exit = 0;  // 0 done, 1 failed, 3 no such thing, 4 not allowed, 5 withheld
   std::string message;
-  std::string kind, id;  // the entity to show: "incident", "command", "hold", "notice"
+  std::string kind, id;  // the entity to show: "incident", "command", "hold", "notice", "token", "host"
 };
-using Intent = std::variant<SendCommand, CancelCommand, SendNotice, StartWatch, StopWatch, Answer>;
+// The `request` of the answer to a HostEnrolled.
+inline std::string EnrolRequest(const std::string& host_id) { return "enrol/" + host_id; }
+using Intent = std::variant<SendCommand, CancelCommand, SendNotice, StartWatch, StopWatch, TellHost, Answer>;
 
 struct Handled {
   std::vector<Record> records;

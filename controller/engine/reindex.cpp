@@ -117,6 +117,7 @@ void ReindexSignal(State& state, const std::string& key) {
 
 void ReindexHost(State& state, const std::string& id) {
   const v1::Host* host = FindOrNull(state.hosts, id);
+  if (host != nullptr && host->revoked()) host = nullptr;  // out of the fleet: counted and found by nothing
   state.index.hosts_of_name.Put(id, host == nullptr ? "" : host->name());
   if (host == nullptr) return state.index.app_hosts.Put(id, false, 0, {});
   state.index.app_hosts.Put(id, host->liveness() == v1::CONNECTED, host->seen_us(),

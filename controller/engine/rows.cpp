@@ -32,7 +32,9 @@ ProjectionRow RowOf(const v1::Signal& signal) {
   return Row("signal", signal.key(), signal.fired_us(), signal.state() != v1::CLEARED, signal.incident(),
              signal);
 }
-ProjectionRow RowOf(const v1::Host& host) { return Row("host", host.id(), host.seen_us(), true, "", host); }
+ProjectionRow RowOf(const v1::Host& host) {
+  return Row("host", host.id(), host.seen_us(), !host.deleted(), "", host);
+}
 ProjectionRow RowOf(const v1::Notice& notice) {
   const bool open = notice.state() == v1::QUEUED || notice.state() == v1::SENDING;
   return Row("notice", notice.key(), notice.queued_us(), open, notice.incident(), notice);

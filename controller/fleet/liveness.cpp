@@ -184,6 +184,16 @@ Liveness::Edges Liveness::OnRefused(const v1::Host& identity, const std::string&
   return {Edge(v1::HostEdge::HOST_REFUSED, identity, why)};
 }
 
+void Liveness::SetLabels(const v1::Host& identity) {
+  auto found = hosts_.find(identity.id());
+  if (found != hosts_.end()) *found->second.mutable_labels() = identity.labels();
+}
+
+void Liveness::Forget(const std::string& id) {
+  hosts_.erase(id);
+  ahead_.erase(id);
+}
+
 Liveness::Edges Liveness::Check(Micros now) {
   Edges edges;
   for (auto& [id, host] : hosts_) {

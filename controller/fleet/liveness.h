@@ -45,6 +45,9 @@ class Liveness {
   void OnDisconnect(const std::string& id, Micros now);
   // The host was refused at the door (revoked, unknown): told once per hour and reason.
   Edges OnRefused(const v1::Host& identity, const std::string& why, Micros now);
+  // What the controller decided about it.
+  void SetLabels(const v1::Host& identity);
+  void Forget(const std::string& id);
   // Who is lost now. To be called at least each second.
   Edges Check(Micros now);
 

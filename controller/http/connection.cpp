@@ -31,6 +31,18 @@ void Describe(const sockaddr_storage& address, std::string& ip, int& port) {
 
 }  // namespace
 
+void RemoteAddress(int fd, std::string& ip, int& port) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0) Describe(address, ip, port);
+}
+
+void LocalAddress(int fd, std::string& ip, int& port) {
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0) Describe(address, ip, port);
+}
+
 BoundedConnection::BoundedConnection(int fd, size_t byte_limit, Micros time_limit)
     : fd_(fd), left_(byte_limit), until_(RealClock().Monotonic() + time_limit) {}
 
@@ -74,15 +86,11 @@ ssize_t BoundedConnection::write(const char* data, size_t size) {
 }
 
 void BoundedConnection::get_remote_ip_and_port(std::string& ip, int& port) const {
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  if (getpeername(fd_, reinterpret_cast<sockaddr*>(&address), &length) == 0) Describe(address, ip, port);
+  RemoteAddress(fd_, ip, port);
 }
 
 void BoundedConnection::get_local_ip_and_port(std::string& ip, int& port) const {
-  sockaddr_storage address{};
-  socklen_t length = sizeof address;
-  if (getsockname(fd_, reinterpret_cast<sockaddr*>(&address), &length) == 0) Describe(address, ip, port);
+  LocalAddress(fd_, ip, port);
 }
 
 }  // namespace quell::http

@@ -10,6 +10,10 @@
 
 namespace quell::http {
 
+// Of a connected descriptor; "" and 0 when it is none.
+void RemoteAddress(int fd, std::string& ip, int& port);
+void LocalAddress(int fd, std::string& ip, int& port);
+
 class BoundedConnection final : public httplib::Stream {
  public:
   // Reads at most `byte_limit` and gives up after `time_limit` from now. Closes the descriptor when it goes.

@@ -1,19 +1,12 @@
 #include "controller/http/server.h"
 
 #include <httplib.h>
-#include <unistd.h>
 
-#include <algorithm>
 #include <set>
-#include <thread>
-#include <vector>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/numbers.h"
-#include "common/base/clock.h"
-#include "common/base/queue.h"
 #include "common/base/status.h"
-#include "common/base/thread.h"
+#include "controller/http/bounded_server.h"
 #include "controller/http/connection.h"
 #include "controller/http/write_checks.h"
 
@@ -23,8 +16,6 @@ namespace {
 constexpr size_t kRequestBytes = (16 << 10) + ChangeReceiver::kMostBytes;
 constexpr char kChanges[] = "/api/changes";
 constexpr Micros kRequestTime = 5 * kSecond;
-constexpr size_t kThreads = 4;
-constexpr size_t kWaiting = 32;
 
 void Plain(httplib::Response& response, int status, const std::string& text) {
   response.status = status;
@@ -37,76 +28,7 @@ void Send(httplib::Response& response, const WebAnswer& answer) {
   response.set_content(answer.json + "\n", "application/json");
 }
 
-// The library's server, but each connection within our bounds.
-class BoundedServer final : public httplib::Server {
- public:
-  explicit BoundedServer(Counter& refused) : refused_(refused) {
-    // The library's own queue hands over a closure; ours are the descriptors, bounded.
-    new_task_queue = [] { return new Inline; };
-    for (size_t i = 0; i < kThreads; ++i) {
-      threads_.emplace_back("http", [this] { Serve(); });
-    }
-  }
-  ~BoundedServer() override { Finish(); }
-  void Finish() {
-    waiting_.Close();
-    threads_.clear();
-  }
-
- private:
-  class Inline final : public httplib::TaskQueue {
-   public:
-    void enqueue(std::function<void()> fn) override { fn(); }
-    void shutdown() override {}
-  };
-
-  // On the accepting thread.
-  bool process_and_close_socket(socket_t fd) override {
-    if (waiting_.Push(std::move(fd))) return true;
-    refused_.Add();
-    close(fd);
-    return false;
-  }
-
-  void Serve() {
-    for (;;) {
-      const auto fd = waiting_.Pop(absl::Seconds(1));
-      if (!fd.has_value()) {
-        if (waiting_.closed()) return;
-        continue;
-      }
-      BoundedConnection connection(*fd, kRequestBytes, kRequestTime);
-      bool closed = false;
-      process_request(connection, true, closed, nullptr);
-    }
-  }
-
-  Counter& refused_;
-  BoundedQueue<socket_t> waiting_{kWaiting};
-  std::vector<NamedThread> threads_;
-};
-
 }  // namespace
-
-absl::StatusOr<HostPort> ParseHostPort(std::string_view text) {
-  const auto wrong = [&](std::string_view why) {
-    return absl::InvalidArgumentError(absl::StrCat("address \"", absl::string_view(text.data(), text.size()),
-                                                   "\": ", absl::string_view(why.data(), why.size())));
-  };
-  const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return wrong("it has no port (host:port)");
-  HostPort result;
-  std::string_view host = text.substr(0, colon);
-  const std::string port(text.substr(colon + 1));
-  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
-  if (host.empty()) return wrong("it has no host");
-  if (port.empty() || port.size() > 5 || !std::all_of(port.begin(), port.end(), absl::ascii_isdigit) ||
-      !absl::SimpleAtoi(port, &result.port) || result.port > 65535) {
-    return wrong("its port is not a number from 0 to 65535");
-  }
-  result.host = std::string(host);
-  return result;
-}
 
 struct HttpServer::Impl {
   Impl(Metrics& m, ChangeReceiver& c, std::function<absl::Status()> r)
@@ -117,6 +39,7 @@ struct HttpServer::Impl {
         refused_hosts(
             m.AddCounter("quell_http_refused_host_total", "Requests addressed to another host name.")),
         server(
+            {}, [](int fd) { return std::make_unique<BoundedConnection>(fd, kRequestBytes, kRequestTime); },
             m.AddCounter("quell_http_refused_total", "Connections closed because too many were waiting.")) {}
 
   // False when the body has to be read first.
@@ -133,9 +56,7 @@ struct HttpServer::Impl {
   Counter& requests;
   Counter& refused_hosts;
   std::set<std::string> hosts;
-  int port = 0;
   BoundedServer server;
-  NamedThread thread;
 };
 
 bool HttpServer::Impl::HostAllowed(const httplib::Request& request) const {
@@ -202,7 +123,7 @@ void HttpServer::Impl::AnswerRead(const httplib::Request& request, httplib::Resp
 
 HttpServer::HttpServer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 HttpServer::~HttpServer() { Stop(); }
-int HttpServer::port() const { return impl_->port; }
+int HttpServer::port() const { return impl_->server.port(); }
 
 absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions& options, Metrics& metrics,
                                                               ChangeReceiver& changes,
@@ -222,32 +143,10 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const HttpOptions&
                     [raw](const httplib::Request& request, httplib::Response& response,
                           const httplib::ContentReader& read) { raw->TakeChange(request, response, read); });
   impl->server.set_payload_max_length(ChangeReceiver::kMostBytes);
-  // Without the library's SO_REUSEPORT, by which another program could take a share of our requests.
-  impl->server.set_socket_options([](socket_t fd) {
-    const int on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  });
-  const bool bound = place.port == 0 ? (impl->port = impl->server.bind_to_any_port(place.host)) > 0
-                                     : impl->server.bind_to_port(place.host, impl->port = place.port);
-  if (!bound) {
-    return absl::UnavailableError(
-        absl::StrCat("listening on ", options.listen,
-                     " for the web port failed: the address is in use or not this host's"));
-  }
-  impl->thread = NamedThread("http-accept", [raw] { raw->server.listen_after_bind(); });
-  const Micros until = RealClock().Monotonic() + 10 * kSecond;
-  // Until its loop runs, stop() would go unheard.
-  while (!impl->server.is_running()) {
-    if (RealClock().Monotonic() > until) Fatal("the web port's thread did not start within 10 s");
-    std::this_thread::yield();
-  }
+  QUELL_RETURN_IF_ERROR(impl->server.Start(place, options.listen, "the web port"));
   return std::unique_ptr<HttpServer>(new HttpServer(std::move(impl)));
 }
 
-void HttpServer::Stop() {
-  impl_->server.stop();
-  impl_->thread.Join();
-  impl_->server.Finish();
-}
+void HttpServer::Stop() { impl_->server.Stop(); }
 
 }  // namespace quell::http

@@ -42,11 +42,4 @@ class HttpServer {
   std::unique_ptr<Impl> impl_;
 };
 
-// Host and port of "127.0.0.1:7402", "[::1]:7402", "name:0"; InvalidArgument says what is wrong.
-struct HostPort {
-  std::string host;
-  int port = 0;
-};
-absl::StatusOr<HostPort> ParseHostPort(std::string_view text);
-
 }  // namespace quell::http

@@ -25,16 +25,27 @@ absl::Status HostsFile::Load() {
   return LoadLocked();
 }
 
-std::optional<HostRecord> HostsFile::Find(const std::string& id) {
+void HostsFile::LoadAgain() {
+  if (clock_.Monotonic() - looked_ < kSecond) return;
+  absl::Status status = LoadLocked();
+  if (!status.ok()) LogWarning("the list of hosts can't be read anew: %s", std::string(status.message()));
+}
+
+absl::StatusOr<HostRecord> HostsFile::Find(const std::string& id) {
   absl::MutexLock lock(&mutex_);
+  if (!hosts_.contains(id)) LoadAgain();
   auto found = hosts_.find(id);
-  if (found == hosts_.end() && clock_.Monotonic() - looked_ >= kSecond) {
-    absl::Status status = LoadLocked();
-    if (!status.ok()) LogWarning("the list of hosts can't be read anew: %s", std::string(status.message()));
-    found = hosts_.find(id);
-  }
-  if (found == hosts_.end()) return std::nullopt;
+  if (found == hosts_.end())
+    return absl::NotFoundError(absl::StrCat("no host with the id ", id, " is known here"));
   return found->second;
+}
+
+std::string HostsFile::IdOf(const std::string& name) {
+  absl::MutexLock lock(&mutex_);
+  LoadAgain();
+  for (const auto& [id, host] : hosts_)
+    if (host.name == name) return id;
+  return "";
 }
 
 size_t HostsFile::size() const {

@@ -21,11 +21,14 @@ class HostsFile final : public HostDirectory {
       : path_(std::move(path)), labels_(std::move(labels)), clock_(clock) {}
   // Reads the file; says what is wrong with it. Keeps what it had then.
   absl::Status Load();
-  std::optional<HostRecord> Find(const std::string& id) override;
+  absl::StatusOr<HostRecord> Find(const std::string& id) override;
+  // The id that stands beside this name; "" when it stands nowhere.
+  std::string IdOf(const std::string& name);
   size_t size() const;
 
  private:
   absl::Status LoadLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void LoadAgain() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const std::string path_;
   const std::map<std::string, Labels> labels_;

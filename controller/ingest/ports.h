@@ -8,10 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/statusor.h"
+#include "common/base/net.h"
 #include "common/base/time.h"
 #include "common/model/labels.h"
 #include "quell/v1/link.pb.h"
 #include "quell/v1/state.pb.h"
+#include "quell/v1/trust.pb.h"
 
 namespace quell::ingest {
 
@@ -26,8 +29,15 @@ struct HostRecord {
 class HostDirectory {
  public:
   virtual ~HostDirectory() = default;
-  virtual std::optional<HostRecord> Find(const std::string& id) = 0;
+  // NotFound: nobody was issued a certificate under this id. PermissionDenied: it was revoked or deleted.
+  virtual absl::StatusOr<HostRecord> Find(const std::string& id) = 0;
 };
+
+// The one question about an agent, asked when its stream begins, at each heartbeat and each second of it, at
+// renewal, at recovery and at dispatch: what its certificate says, what the bundle says, what our own record
+// of the host says. Each refusal has its own sentence.
+absl::StatusOr<HostRecord> IsAllowed(const Peer& agent, HostDirectory& hosts, const v1::TrustBundle& trust,
+                                     Micros wall_now);
 
 // The series of one layout of one session. Immutable; shared by the session, the queued batches and the
 // shard's own table of handles, all of which outlive one another in any order.

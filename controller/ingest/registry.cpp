@@ -111,6 +111,12 @@ void SessionRegistry::SendTrustBundle(const std::string& signed_bundle) {
   }
 }
 
+void SessionRegistry::End(const std::string& host_id, const absl::Status& why) {
+  absl::MutexLock lock(&mutex_);
+  Host* host = FindOpen(host_id, 0);
+  if (host != nullptr) host->output->End(why);
+}
+
 void SessionRegistry::EndAll(const absl::Status& why) {
   absl::MutexLock lock(&mutex_);
   for (auto& [id, host] : hosts_)

@@ -49,6 +49,7 @@ class SessionRegistry {
   // Told to each agent with its next acknowledgement or heartbeat's answer.
   void SetLogHead(uint64_t seq, const std::string& head);
   void SendTrustBundle(const std::string& signed_bundle);
+  void End(const std::string& host_id, const absl::Status& why);  // of one host, if there is one
   void EndAll(const absl::Status& why);
   size_t open() const;
   bool IsOpen(const std::string& host_id) const;

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/base/status.h"
 #include "common/base/thread.h"
+#include "common/security/certificate.h"
 #include "common/wire/limits.h"
 #include "controller/ingest/stream.h"
 #include "quell/v1/link.grpc.pb.h"
@@ -18,7 +19,8 @@ namespace quell::ingest {
 namespace {
 
 constexpr Micros kSweepEvery = kSecond;
-constexpr Micros kSilent = 20 * kSecond;  // without a heartbeat: the host counts as lost long before
+constexpr Micros kRenewEvery = 10 * kSecond;  // of one stream; sooner is refused
+constexpr Micros kSilent = 20 * kSecond;      // without a heartbeat: the host counts as lost long before
 
 grpc::Status ToGrpc(const absl::Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
@@ -46,11 +48,13 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   void OnDone() override;
 
   // Each second: is this peer still allowed, and does it still speak?
-  void Sweep(Micros wall, Micros monotonic);
+  void Sweep(Micros monotonic);
 
  private:
   absl::Status Admit();
+  absl::StatusOr<HostRecord> Allowed();
   absl::Status TakeFrame();
+  void RenewCertificate(const std::string& public_key);
   void EndBad(const absl::Status& status);
   void ReadAfter(Micros pause);
 
@@ -61,6 +65,9 @@ class AgentStream final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc:
   const std::shared_ptr<Outbox> outbox_;  // shared with the registry and a pause's alarm
   std::unique_ptr<AgentSession> session_;
   Peer peer_;
+  // Until when its certificate is good, wall time. Shared with a renewal that is under way.
+  const std::shared_ptr<std::atomic<Micros>> valid_until_ = std::make_shared<std::atomic<Micros>>(0);
+  Micros renewed_ = 0;  // when it asked last; monotonic
   grpc::ByteBuffer incoming_, outgoing_;
   v1::AgentFrame frame_;  // reused: keeps its memory
   std::atomic<Micros> heard_{0};
@@ -77,9 +84,9 @@ class OpenStreams {
     absl::MutexLock lock(&mutex_);
     streams_.erase(stream);
   }
-  void Sweep(Micros wall, Micros monotonic) {
+  void Sweep(Micros monotonic) {
     absl::MutexLock lock(&mutex_);
-    for (AgentStream* stream : streams_) stream->Sweep(wall, monotonic);
+    for (AgentStream* stream : streams_) stream->Sweep(monotonic);
   }
 
  private:
@@ -110,15 +117,51 @@ AgentStream::AgentStream(grpc::CallbackServerContext& context, const IngestOptio
 absl::Status AgentStream::Admit() {
   const Micros wall = parts_.clock.Wall();
   QUELL_ASSIGN_OR_RETURN(peer_, security::PeerOfCall(context_, "agent", *parts_.trust->Get(), wall));
-  std::optional<HostRecord> host = parts_.hosts.Find(peer_.id);
-  if (!host) {
-    const std::string why = absl::StrCat("no host with the id ", peer_.id, " is known here");
+  *valid_until_ = peer_.not_after;
+  absl::StatusOr<HostRecord> host = Allowed();
+  if (!host.ok()) {
+    const std::string why(host.status().message());
     parts_.shards.Of(peer_.id).Refused(HostRecord{peer_.id, "", {}}, why, parts_.engine_now());
     return absl::PermissionDeniedError(why);
   }
   session_ = std::make_unique<AgentSession>(*std::move(host), options_, parts_.shards, parts_.registry,
                                             parts_.counters);
   return absl::OkStatus();
+}
+
+absl::StatusOr<HostRecord> AgentStream::Allowed() {
+  Peer peer = peer_;
+  peer.not_after = *valid_until_;
+  return IsAllowed(peer, parts_.hosts, *parts_.trust->Get(), parts_.clock.Wall());
+}
+
+// The key is that of this stream's own certificate: who holds it, has shown that in the handshake.
+void AgentStream::RenewCertificate(const std::string& public_key) {
+  const auto refuse = [this](std::string_view why) {
+    LogWarning("the certificate of host %s is not renewed: %s", session_->host().name, std::string(why));
+    v1::ControllerFrame frame;
+    frame.set_renew_refused(std::string(why));
+    outbox_->Send(std::move(frame));
+  };
+  const Micros now = parts_.clock.Monotonic();
+  if (renewed_ != 0 && now - renewed_ < kRenewEvery) return refuse("it asks too often");
+  renewed_ = now;
+  const absl::StatusOr<HostRecord> host = Allowed();
+  if (!host.ok()) return refuse(std::string(host.status().message()));
+  const auto own = security::PublicKeyOf(security::CertificateOfCall(context_));
+  if (!own.ok() || *own != public_key) return refuse("the key is not that of the stream's certificate");
+  if (!parts_.renew) return refuse("this controller does not hold the agents' authority");
+  parts_.renew(*host, public_key,
+               [outbox = outbox_, until = valid_until_](absl::StatusOr<RenewedCertificate> made) {
+                 v1::ControllerFrame frame;
+                 if (made.ok()) {
+                   *until = made->not_after;
+                   frame.set_certificate(made->der);
+                 } else {
+                   frame.set_renew_refused(std::string(made.status().message()));
+                 }
+                 outbox->Send(std::move(frame));
+               });
 }
 
 void AgentStream::BeginWrite(const v1::ControllerFrame& frame) {
@@ -141,9 +184,11 @@ absl::Status AgentStream::TakeFrame() {
   if (!parsed) return absl::InvalidArgumentError("what came is not a frame of this protocol");
   if (frame_.has_heartbeat()) {
     heard_ = parts_.clock.Monotonic();
-    QUELL_RETURN_IF_ERROR(security::IsAllowed(peer_, "agent", *parts_.trust->Get(), parts_.clock.Wall()));
+    QUELL_RETURN_IF_ERROR(Allowed().status());
   }
-  return session_->OnFrame(frame_, bytes, now, outbox_);
+  QUELL_RETURN_IF_ERROR(session_->OnFrame(frame_, bytes, now, outbox_));
+  if (!frame_.renew_key().empty()) RenewCertificate(frame_.renew_key());
+  return absl::OkStatus();
 }
 
 void AgentStream::EndBad(const absl::Status& status) {
@@ -178,10 +223,10 @@ void AgentStream::OnDone() {
   delete this;
 }
 
-void AgentStream::Sweep(Micros wall, Micros monotonic) {
+void AgentStream::Sweep(Micros monotonic) {
   outbox_->CancelIfStuck(monotonic);
   if (session_ == nullptr || outbox_->ending()) return;
-  absl::Status status = security::IsAllowed(peer_, "agent", *parts_.trust->Get(), wall);
+  absl::Status status = Allowed().status();
   if (status.ok() && monotonic - heard_ > kSilent)
     status = absl::DeadlineExceededError(absl::StrCat("no heartbeat for ", FormatDuration(kSilent)));
   if (!status.ok()) EndBad(status);
@@ -258,7 +303,7 @@ class IngestServer::Impl {
     absl::MutexLock lock(&mutex_);
     while (!mutex_.AwaitWithTimeout(absl::Condition(&stopping_), absl::Microseconds(kSweepEvery))) {
       mutex_.Unlock();
-      open_.Sweep(parts_.clock.Wall(), parts_.clock.Monotonic());
+      open_.Sweep(parts_.clock.Monotonic());
       mutex_.Lock();
     }
   }

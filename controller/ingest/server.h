@@ -18,6 +18,14 @@
 
 namespace quell::ingest {
 
+struct RenewedCertificate {
+  std::string der;
+  Micros not_after = 0;  // wall time
+};
+// Certifies the key of an allowed agent anew; `done` is called once, later, by any thread.
+using Renew = std::function<void(const HostRecord& host, const std::string& public_key,
+                                 std::function<void(absl::StatusOr<RenewedCertificate>)> done)>;
+
 struct IngestParts {  // all outlive the server
   HostDirectory& hosts;
   ShardRouter& shards;
@@ -27,6 +35,7 @@ struct IngestParts {  // all outlive the server
   std::shared_ptr<security::TrustHolder> trust;  // shared with whoever replaces the bundle
   std::function<Micros()> engine_now;            // any thread
   security::PeerSeen peer_seen;                  // may be empty
+  Renew renew;                                   // empty: this controller certifies nobody
 };
 
 class IngestServer {

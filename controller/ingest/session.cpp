@@ -88,6 +88,7 @@ absl::Status AgentSession::OnHello(const v1::Hello& hello, Micros now,
   welcome->set_epoch_start(options_.epoch_start);
   welcome->set_samples_from_us(resume.samples_from);
   welcome->set_heartbeat_ms(options_.heartbeat_ms);
+  if (options_.newer_trust) frame.set_trust_bundle(options_.newer_trust(hello.trust_serial()));
   output->Send(std::move(frame));
   return absl::OkStatus();
 }

@@ -42,6 +42,8 @@ struct IngestOptions {
   BudgetLimits budget;
   // Whether the agent's remembered log head is in our log: "" when it is (or can't be told), else a sentence.
   std::function<std::string(uint64_t seq, const std::string& head)> history;
+  // The signed trust bundle, where it is newer than the agent's serial; else "". May be empty.
+  std::function<std::string(uint64_t serial)> newer_trust;
 };
 
 class AgentSession {

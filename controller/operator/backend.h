@@ -42,7 +42,8 @@ struct QuerySeries {
 struct ProgramInfo {
   std::string version;
   std::string controller_id;
-  std::string store;  // e.g. SQLite's source id
+  std::string root_pin;  // hex SHA-256 of the trust root's key: what join tokens carry
+  std::string store;     // e.g. SQLite's source id
   uint64_t epoch = 0;
   Micros started = 0;
   Micros data_age = -1;  // of the stalest connected host's newest sample; -1: no host is connected
@@ -62,7 +63,7 @@ class OperatorBackend {
   // DeadlineExceeded: it may still be done. ResourceExhausted: too many wait.
   virtual absl::StatusOr<engine::Answer> Submit(v1::PersonAct act, absl::Duration timeout) = 0;
 
-  // Rows by kind: incident, command, signal, host, notice, hold, decision, event, and evidence (what a host
+  // Rows by kind: incident, command, signal, host, notice, hold, decision, event, token, and evidence (what a host
   // reported of it, by the command's id).
   virtual absl::StatusOr<RowPage> List(std::string_view kind, const RowFilter& filter, size_t limit,
                                        std::string_view cursor) = 0;

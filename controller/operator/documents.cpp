@@ -50,17 +50,19 @@ RowFilter Everything(const std::string& parent = "") {
 // ---- the first screen
 
 absl::StatusOr<Json> HostsSummary(OperatorBackend& backend) {
-  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List("host", Everything(), kMostRows, ""));
-  size_t connected = 0;
+  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List("host", RowFilter{}, kMostRows, ""));
+  size_t total = 0, connected = 0;
   Json lost = Json::array();
   Json held = Json::array();
   for (const auto& row : page.rows) {
     QUELL_ASSIGN_OR_RETURN(const v1::Host host, Parsed<v1::Host>(row));
+    if (host.revoked()) continue;
+    ++total;
     if (host.liveness() == v1::CONNECTED) ++connected;
     if (host.liveness() == v1::LOST) lost.push_back(host.name());
     if (host.held()) held.push_back(host.name());
   }
-  return Json{{"total", page.rows.size()}, {"connected", connected}, {"lost", lost}, {"held", held}};
+  return Json{{"total", total}, {"connected", connected}, {"lost", lost}, {"held", held}};
 }
 
 Json AutomationSummary(const v1::Config& config) {
@@ -172,6 +174,7 @@ const std::vector<RowKind>& RowKinds() {
       {"notices", "notice", Plain<v1::Notice, NoticeJson>},
       {"decisions", "decision", Plain<v1::Decision, DecisionJson>},
       {"events", "event", Plain<v1::AppEvent, EventJson>},
+      {"tokens", "token", Plain<v1::JoinToken, TokenJson>},
   };
   return *kinds;
 }
@@ -229,11 +232,12 @@ std::string AppStateName(const AppSeries& app) {
 
 // Apps as the hosts report them; their state is unknown where no host of ours tells it now.
 absl::StatusOr<Json> Apps(OperatorBackend& backend) {
-  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List("host", Everything(), kMostRows, ""));
+  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List("host", RowFilter{}, kMostRows, ""));
   const std::map<std::string, AppSeries> series = ReadAppSeries(backend);
   Json apps = Json::array();
   for (const auto& row : page.rows) {
     QUELL_ASSIGN_OR_RETURN(const v1::Host host, Parsed<v1::Host>(row));
+    if (host.revoked()) continue;
     const Json described = HostJson(host);
     for (Json app : described["apps"]) {
       const auto found = series.find(host.name() + "/" + app["user"].get<std::string>() + "/" +
@@ -307,7 +311,9 @@ absl::StatusOr<Listed> ListOne(OperatorBackend& backend, const RowKind& kind, co
     listed.json = Json{{"items", Json::array({json})}};
     return listed;
   }
-  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List(kind.kind, Everything(), kMostRows, ""));
+  // Of hosts, the one that has a name now: those that were deleted are found among --all.
+  const RowFilter filter = kind.kind == "host" ? RowFilter{} : Everything();
+  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List(kind.kind, filter, kMostRows, ""));
   Json items = Json::array();
   for (const auto& row : page.rows) {
     QUELL_ASSIGN_OR_RETURN(Json item, kind.make(backend, row));
@@ -322,9 +328,9 @@ absl::StatusOr<Listed> ListRows(OperatorBackend& backend, const RowKind& kind,
                                 const v1::GetRequest& request) {
   if (!request.name().empty()) return ListOne(backend, kind, request.name());
   RowFilter filter;
-  // Hosts, decisions and notices are all shown: none of them ends as an incident does.
-  filter.all = request.all() || kind.kind == "host" || kind.kind == "decision" || kind.kind == "notice" ||
-               kind.kind == "event" || kind.kind == "command" || kind.kind == "plan";
+  // Decisions and notices are all shown: none of them ends as an incident does.
+  filter.all = request.all() || kind.kind == "decision" || kind.kind == "notice" || kind.kind == "event" ||
+               kind.kind == "command" || kind.kind == "plan";
   if (request.since_us() > 0) filter.since = backend.Now() - request.since_us();
   const size_t limit = request.limit() == 0 ? kDefaultLimit : request.limit();
   QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List(kind.kind, filter, limit, request.cursor()));

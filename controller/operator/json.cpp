@@ -365,6 +365,25 @@ Json SignalJson(const v1::Signal& signal) {
           {"incident", TextOrNull(signal.incident())}};
 }
 
+namespace {
+std::string MemberState(const v1::Host& host) {
+  if (host.deleted()) return "deleted";
+  return host.revoked() ? "revoked" : "in_force";
+}
+}  // namespace
+
+Json TokenJson(const v1::JoinToken& token) {
+  return {{"id", token.id()},
+          {"host", token.host()},
+          {"labels", MapJson(token.labels())},
+          {"replaces", token.replace()},
+          {"made_by", token.made_by()},
+          {"made_at", TimeJson(token.made_us())},
+          {"expires_at", TimeJson(token.expires_us())},
+          {"used_at", TimeJson(token.used_us())},
+          {"host_id", TextOrNull(token.host_id())}};
+}
+
 Json HostJson(const v1::Host& host) {
   Json apps = Json::array();
   for (const auto& app : host.apps()) {
@@ -386,7 +405,12 @@ Json HostJson(const v1::Host& host) {
           {"executor", host.executor_connected() ? "connected" : "absent"},
           {"held", host.held()},
           {"sanctions_error", TextOrNull(host.sanctions_error())},
-          {"sanctions_sha256", HexEncode(host.sanctions_sha256())}};
+          {"sanctions_sha256", HexEncode(host.sanctions_sha256())},
+          {"membership", MemberState(host)},
+          {"enrolled_at", TimeJson(host.enrolled_us())},
+          {"certificate_expires_at", TimeJson(host.certificate_expires_us())},
+          {"revoked_at", TimeJson(host.revoked_us())},
+          {"token", TextOrNull(host.token())}};
 }
 
 Json ChangeJson(const v1::Change& change, Micros now) {

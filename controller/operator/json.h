@@ -29,6 +29,8 @@ Json CommandJson(const v1::CommandEntry& command, uint64_t incident_number);
 // With a command's keys, as far as a plan has them; `host` counts its hosts.
 Json PlanJson(const v1::Plan& plan, uint64_t incident_number);
 Json SignalJson(const v1::Signal& signal);
+// Never its hash, key or certificate.
+Json TokenJson(const v1::JoinToken& token);
 Json HostJson(const v1::Host& host);
 // `now` tells whether it is under way: running, finished, failed, expired; done for a moment's.
 Json ChangeJson(const v1::Change& change, Micros now);

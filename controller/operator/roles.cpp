@@ -39,6 +39,11 @@ const std::vector<RoleRow>& RoleTable() {
       {"/quell.v1.Operator/TestNotice", Role::kResponder},
       {"/quell.v1.Operator/StartChange", Role::kResponder},
       {"/quell.v1.Operator/FinishChange", Role::kResponder},
+      {"/quell.v1.Operator/MakeToken", Role::kAdmin},
+      {"/quell.v1.Operator/RevokeToken", Role::kAdmin},
+      {"/quell.v1.Operator/RevokeAgent", Role::kAdmin},
+      {"/quell.v1.Operator/DeleteAgent", Role::kAdmin},
+      {"/quell.v1.Operator/LabelAgent", Role::kAdmin},
   };
   return *table;
 }

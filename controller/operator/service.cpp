@@ -4,7 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "common/base/ids.h"
 #include "common/base/status.h"
+#include "common/security/join_token.h"
 #include "controller/operator/documents.h"
 #include "controller/operator/evidence.h"
 #include "controller/operator/plans.h"
@@ -98,6 +100,16 @@ absl::StatusOr<Json> OperatorService::Entity(const engine::Answer& answer) {
     QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, backend_.Find("change", answer.id));
     v1::Change change;
     if (change.ParseFromString(row.message)) return ChangeJson(change, backend_.Now());
+  }
+  if (answer.kind == "host") {
+    QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, backend_.Find("host", answer.id));
+    v1::Host host;
+    if (host.ParseFromString(row.message)) return HostJson(host);
+  }
+  if (answer.kind == "token") {
+    QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, backend_.Find("token", answer.id));
+    v1::JoinToken token;
+    if (token.ParseFromString(row.message)) return TokenJson(token);
   }
   if (answer.kind == "notice") {
     Json notices = Json::array();
@@ -241,13 +253,13 @@ grpc::Status OperatorService::Resolve(Context* c, const v1::ResolveAct* in, v1::
 absl::Status OperatorService::FillTargets(const v1::RunRequest& in, v1::RunAct* out) {
   if (in.hosts().empty() && in.labels().empty() && in.service().empty())
     return absl::InvalidArgumentError("name the hosts: --host H[,H], --service S or -l key=value");
-  RowFilter all;
-  all.all = true;
+  const RowFilter all;
   QUELL_ASSIGN_OR_RETURN(const RowPage page, backend_.List("host", all, kMostHosts, ""));
   std::map<std::string, std::string> ids;  // by name
   for (const auto& row : page.rows) {
     v1::Host host;
-    if (host.ParseFromString(row.message) && HasLabels(host, in.labels()) && HasService(host, in.service()))
+    if (host.ParseFromString(row.message) && !host.revoked() && HasLabels(host, in.labels()) &&
+        HasService(host, in.service()))
       ids[host.name()] = host.id();
   }
   if (in.hosts().empty()) {
@@ -360,6 +372,92 @@ grpc::Status OperatorService::StartChange(Context* c, const v1::ChangeRequest* i
 grpc::Status OperatorService::FinishChange(Context* c, const v1::ChangeFinish* in, v1::ActReply* out) {
   return Act(c, "/quell.v1.Operator/FinishChange", out, [&](const Caller&, v1::PersonAct& act) {
     *act.mutable_change_finish() = *in;
+    return absl::OkStatus();
+  });
+}
+
+// ---- who belongs to the fleet
+
+// The one in force, else the one that is revoked.
+absl::StatusOr<v1::Host> OperatorService::FindHost(const std::string& name) {
+  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend_.List("host", RowFilter{}, kMostHosts, ""));
+  std::optional<v1::Host> found;
+  for (const auto& row : page.rows) {
+    v1::Host host;
+    if (!host.ParseFromString(row.message) || (host.name() != name && host.id() != name)) continue;
+    if (!found || found->revoked()) found = std::move(host);
+  }
+  if (!found) return absl::NotFoundError(absl::StrCat("there is no host ", name));
+  return *std::move(found);
+}
+
+// The token is told in this answer and nowhere else; what is recorded is its hash.
+grpc::Status OperatorService::MakeToken(Context* c, const v1::TokenRequest* in, v1::ActReply* out) {
+  const security::JoinToken token{security::Secret(RandomBytes(32)), backend_.Info().root_pin};
+  const grpc::Status status =
+      Act(c, "/quell.v1.Operator/MakeToken", out, [&](const Caller&, v1::PersonAct& act) {
+        if (in->for_us() < 0) return absl::InvalidArgumentError("a token's time is not negative");
+        v1::JoinToken* made = act.mutable_token_make();
+        made->set_sha256(Sha256(token.secret.Reveal()));
+        made->set_id(security::TokenId(made->sha256()));
+        made->set_host(in->host());
+        *made->mutable_labels() = in->labels();
+        made->set_replace(in->replace());
+        made->set_expires_us(backend_.Now() + (in->for_us() == 0 ? kHour : in->for_us()));
+        return absl::OkStatus();
+      });
+  if (!status.ok() || out->exit() != 0) return status;
+  Json json = Json::parse(out->json(), nullptr, false);
+  json["token"] = security::FormatJoinToken(token).Reveal();
+  out->set_json(Dump(json));
+  return status;
+}
+
+grpc::Status OperatorService::RevokeToken(Context* c, const v1::TokenRevoke* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/RevokeToken", out, [&](const Caller&, v1::PersonAct& act) {
+    *act.mutable_token_revoke() = *in;
+    return absl::OkStatus();
+  });
+}
+
+absl::Status OperatorService::FillAgent(const v1::AgentAct& in, v1::AgentAct* out) {
+  if (in.why().empty()) return absl::InvalidArgumentError("that needs a reason: --why \"…\"");
+  QUELL_RETURN_IF_ERROR(TooLong(in.why(), kLongestText, "the reason"));
+  QUELL_ASSIGN_OR_RETURN(const v1::Host host, FindHost(in.host()));
+  out->set_host(host.id());
+  out->set_why(in.why());
+  return absl::OkStatus();
+}
+
+grpc::Status OperatorService::RevokeAgent(Context* c, const v1::AgentAct* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/RevokeAgent", out,
+             [&](const Caller&, v1::PersonAct& act) -> absl::Status {
+               QUELL_RETURN_IF_ERROR(FillAgent(*in, act.mutable_agent_revoke()));
+               QUELL_ASSIGN_OR_RETURN(const v1::Host host, FindHost(in->host()));
+               if (host.revoked())
+                 return absl::FailedPreconditionError(absl::StrCat(host.name(), " is revoked already"));
+               return absl::OkStatus();
+             });
+}
+
+// Two steps, each on record: what is in force is revoked before it is deleted.
+grpc::Status OperatorService::DeleteAgent(Context* c, const v1::AgentAct* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/DeleteAgent", out,
+             [&](const Caller&, v1::PersonAct& act) -> absl::Status {
+               QUELL_RETURN_IF_ERROR(FillAgent(*in, act.mutable_agent_revoke()));
+               QUELL_ASSIGN_OR_RETURN(const v1::Host host, FindHost(in->host()));
+               if (host.revoked()) return absl::OkStatus();
+               return backend_.Submit(act, kActTime).status();
+             });
+}
+
+grpc::Status OperatorService::LabelAgent(Context* c, const v1::AgentLabels* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/LabelAgent", out, [&](const Caller&, v1::PersonAct& act) -> absl::Status {
+    if (in->set().empty() && in->remove().empty())
+      return absl::InvalidArgumentError("name labels: role=web sets one, site- takes one away");
+    QUELL_ASSIGN_OR_RETURN(const v1::Host host, FindHost(in->host()));
+    *act.mutable_agent_labels() = *in;
+    act.mutable_agent_labels()->set_host(host.id());
     return absl::OkStatus();
   });
 }

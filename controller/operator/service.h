@@ -47,6 +47,11 @@ class OperatorService final : public v1::Operator::Service {
   grpc::Status StartChange(Context* c, const v1::ChangeRequest* in, v1::ActReply* out) override;
   grpc::Status FinishChange(Context* c, const v1::ChangeFinish* in, v1::ActReply* out) override;
   grpc::Status TestNotice(Context* c, const v1::NotifyTest* in, v1::ActReply* out) override;
+  grpc::Status MakeToken(Context* c, const v1::TokenRequest* in, v1::ActReply* out) override;
+  grpc::Status RevokeToken(Context* c, const v1::TokenRevoke* in, v1::ActReply* out) override;
+  grpc::Status RevokeAgent(Context* c, const v1::AgentAct* in, v1::ActReply* out) override;
+  grpc::Status DeleteAgent(Context* c, const v1::AgentAct* in, v1::ActReply* out) override;
+  grpc::Status LabelAgent(Context* c, const v1::AgentLabels* in, v1::ActReply* out) override;
 
  private:
   using MakeDocument = std::function<absl::StatusOr<Json>(const Caller&)>;
@@ -59,6 +64,8 @@ class OperatorService final : public v1::Operator::Service {
   absl::Status FillRun(const Caller& caller, const v1::RunRequest& in, v1::RunAct* out);
   absl::Status FillTargets(const v1::RunRequest& in, v1::RunAct* out);
   absl::Status FillDecision(const Caller& caller, const v1::CommandAct& in, v1::CommandAct* out);
+  absl::StatusOr<v1::Host> FindHost(const std::string& name);
+  absl::Status FillAgent(const v1::AgentAct& in, v1::AgentAct* out);
   absl::StatusOr<Json> Entity(const engine::Answer& answer);
 
   OperatorBackend& backend_;

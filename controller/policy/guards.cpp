@@ -247,6 +247,7 @@ const std::vector<GuardRow>& Guards() {
 
 std::string HostWontAct(const v1::Host* host, const std::string& action) {
   if (host == nullptr) return "it names no host that is known";
+  if (host->revoked() || host->deleted()) return host->name() + " is revoked";
   if (host->liveness() != v1::CONNECTED) return host->name() + " is not connected";
   if (!host->executor_connected()) return host->name() + " has no executor at work";
   if (host->held()) return host->name() + " is held by its own stop file";

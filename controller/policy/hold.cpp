@@ -33,7 +33,7 @@ std::string CheckScope(const State& state, const std::string& scope) {
   }
   if (kind == "host") {
     for (const auto& [id, host] : state.hosts) {
-      if (id == name || host.name() == name) return "";
+      if (!host.deleted() && (id == name || host.name() == name)) return "";
     }
     return "there is no host " + name;
   }

@@ -94,7 +94,7 @@ void TellHeld(const State& state, const v1::Host& host, Outcome& out) {
 Outcome OnHostEdge(const State& state, const v1::HostEdge& edge, Micros now) {
   Outcome out;
   const v1::Host* host = engine::FindOrNull(state.hosts, edge.host().id());
-  if (host == nullptr) return out;
+  if (host == nullptr || host->revoked() || host->deleted()) return out;
   const std::string& name = host->name();
   switch (edge.kind()) {
     case v1::HostEdge::HOST_LOST:
@@ -124,6 +124,14 @@ Outcome OnHostEdge(const State& state, const v1::HostEdge& edge, Micros now) {
     SetTo(state, kSanctionsRefuse, *host, refuses, "the sanctions of " + name + " refuse every action", now,
           out);
   }
+  return out;
+}
+
+Outcome OnHostChanged(const State& state, const v1::Host& host, Micros now) {
+  Outcome out;
+  if (!host.revoked() && !host.deleted()) return out;
+  for (const char* alert : {kHostLost, kSanctionsRefuse})
+    SetTo(state, alert, host, false, host.name() + " is not of the fleet any more", now, out);
   return out;
 }
 

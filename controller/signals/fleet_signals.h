@@ -12,6 +12,8 @@ inline constexpr char kOtherHistory[] = "OtherHistory";
 
 // After the edge was applied. Also sets the hold that a higher epoch or another history asks for.
 engine::Outcome OnHostEdge(const engine::State& state, const v1::HostEdge& edge, Micros now);
+// A host that was revoked or deleted is not missed: what was said about it clears.
+engine::Outcome OnHostChanged(const engine::State& state, const v1::Host& host, Micros now);
 // Signals whose rule is no longer loaded clear: nothing evaluates them any more.
 engine::Outcome OnConfigLoaded(const engine::State& state, Micros now);
 // The hold of a higher epoch was ended by a person: what raised it clears.

@@ -88,6 +88,7 @@ WorldOptions HungAppScene::Options(const SceneOptions& options, const std::strin
   world.deadlines = options.deadlines;
   world.audience = options.audience;
   world.receivers = options.receivers;
+  world.enrols = options.enrols;
   return world;
 }
 

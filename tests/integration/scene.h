@@ -17,6 +17,7 @@ struct SceneOptions {
   std::string deadlines = "{}";
   std::string audience = "{P0: [oncall], P1: [oncall], P2: [oncall]}";
   std::string receivers;
+  bool enrols = false;  // as WorldOptions has it
 };
 
 class HungAppScene {

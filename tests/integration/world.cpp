@@ -31,6 +31,7 @@ World::World(WorldOptions options) : options_(std::move(options)) {
   user_ = getpwuid(getuid())->pw_name;
   agents_port_ = FreePort();
   web_port_ = FreePort();
+  enrol_port_ = FreePort();
   if (!options_.apps.empty()) {
     auto pm2 = Pm2Daemon::Start(dir_.MakeDirectory("pm2"), options_.apps);
     Require(pm2.ok(), absl::StrCat("PM2: ", pm2.status().ToString()));
@@ -55,7 +56,8 @@ void World::MakeKeys() {
   security::PkiOptions pki;
   pki.directory = dir_.Path("pki");
   pki.addresses = {"127.0.0.1"};
-  pki.agents = {kHost};
+  if (options_.enrols) dir_.MakeDirectory("host");
+  if (!options_.enrols) pki.agents = {kHost};
   pki.now = RealClock().Wall();
   auto made = security::InitPki(pki);
   Require(made.ok(), made.status().ToString());
@@ -65,27 +67,28 @@ void World::WriteFiles() {
   dir_.Write("controller/rules.d/rules.yml", options_.rules);
   dir_.Write("controller/policies.d/policies.yaml", options_.policies);
   dir_.Write("controller/controller.yaml",
-             absl::StrCat(
-                 "listen: {agents: \"127.0.0.1:", agents_port_, "\", web: \"127.0.0.1:", web_port_, "\"}\n",
-                 "socket: ", dir_.Path("operator.sock"), "\nstore: {sqlite: ", dir_.Path("controller/log.db"),
-                 "}\npki: {directory: ", dir_.Path("pki/controller"), "}\nmonitoring: ", options_.monitoring,
-                 "\ndeadlines: ", options_.deadlines, "\nreceivers:\n  oncall: {type: email, smtp: \"",
-                 mail_.Address(), "\", from: quell@localhost, to: oncall@localhost, tls: off, wakes: true}\n",
-                 "  hook: {type: webhook, url: \"", hook_.Url("/hook"), "\"}\n",
-                 absl::StrReplaceAll(options_.receivers, {{"MAIL", mail_.Address()}}),
-                 "audience: ", options_.audience, "\nroutes: [{to: [hook]}]\nsources: ",
-                 absl::StrReplaceAll(options_.sources, {{"DIR", dir_.path()}}), "\n"));
+             absl::StrCat("listen: {agents: \"127.0.0.1:", agents_port_, "\", web: \"127.0.0.1:", web_port_,
+                          "\", enrol: \"", EnrolPort(), "\"}\n", "socket: ", dir_.Path("operator.sock"),
+                          "\nstore: {sqlite: ", dir_.Path("controller/log.db"),
+                          "}\npki: {directory: ", dir_.Path("pki/controller"),
+                          "}\nmonitoring: ", options_.monitoring, "\ndeadlines: ", options_.deadlines,
+                          "\nreceivers:\n  oncall: {type: email, smtp: \"", mail_.Address(),
+                          "\", from: quell@localhost, to: oncall@localhost, tls: off, wakes: true}\n",
+                          "  hook: {type: webhook, url: \"", hook_.Url("/hook"), "\"}\n",
+                          absl::StrReplaceAll(options_.receivers, {{"MAIL", mail_.Address()}}),
+                          "audience: ", options_.audience, "\nroutes: [{to: [hook]}]\nsources: ",
+                          absl::StrReplaceAll(options_.sources, {{"DIR", dir_.path()}}), "\n"));
   const std::string users =
       pm2_ == nullptr ? ""
                       : absl::StrCat("  pm2: {users: [{user: ", user_, ", home: ", pm2_->home(), "}]}\n");
-  const std::string keys = dir_.Path(absl::StrCat("pki/agent-", kHost));
+  const std::string keys = HostKeys();
   dir_.Write("agent.yaml",
-             absl::StrCat("controller: {addresses: [\"127.0.0.1:", agents_port_, "\"]}\nstate: ",
-                          dir_.Path("agent"), "\ntls: {key: ", keys, "/agent.key, certificate: ", keys,
-                          "/agent.crt, trust_bundle: ", keys, "/trust.bundle, root_pin: ", keys,
-                          "/root.pin}\nexecutor: {socket: ", dir_.Path("executor.sock"),
-                          "}\ncollectors:\n  host: {every: 1s}\n", users, "  probes: ", options_.probes, "\n",
-                          options_.changes.empty() ? "" : "  changes: ",
+             absl::StrCat("controller: {addresses: [\"127.0.0.1:", agents_port_, "\"], enrol: [\"",
+                          EnrolPort(), "\"]}\nstate: ", dir_.Path("agent"), "\ntls: {key: ", keys,
+                          "/agent.key, certificate: ", keys, "/agent.crt, trust_bundle: ", keys,
+                          "/trust.bundle, root_pin: ", keys, "/root.pin}\nexecutor: {socket: ",
+                          dir_.Path("executor.sock"), "}\ncollectors:\n  host: {every: 1s}\n", users,
+                          "  probes: ", options_.probes, "\n", options_.changes.empty() ? "" : "  changes: ",
                           absl::StrReplaceAll(options_.changes, {{"DIR", dir_.path()}}), "\n"));
   dir_.Write("sanctions/sanctions.yaml", options_.sanctions);
 }
@@ -115,7 +118,7 @@ void World::Start(const std::string& program, const std::vector<std::string>& wo
 void World::StartController() {
   Start("controller",
         {Program("quell-controller"), "run", "--config", dir_.Path("controller/controller.yaml")});
-  EXPECT_TRUE(WaitFor([this] { return QuellExit({"version"}) == 0; }, 60 * kSecond)) << Log("controller");
+  EXPECT_TRUE(WaitFor([this] { return QuellExit({"whoami"}) == 0; }, 60 * kSecond)) << Log("controller");
 }
 
 void World::StartControllerUntil(const std::string& crash_at) {
@@ -124,7 +127,7 @@ void World::StartControllerUntil(const std::string& crash_at) {
 }
 
 void World::StartExecutor() {
-  const std::string keys = dir_.Path(absl::StrCat("pki/agent-", kHost));
+  const std::string keys = HostKeys();
   unlink(dir_.Path("executor.sock").c_str());
   Start("executor", {Program("quell-executor"),
                      "--state",
@@ -154,8 +157,41 @@ void World::StartExecutor() {
 
 void World::StartAgent() { Start("agent", {Program("quell-agent"), "--config", dir_.Path("agent.yaml")}); }
 
+std::string World::HostKeys() const {
+  return dir_.Path(options_.enrols ? std::string("host") : absl::StrCat("pki/agent-", kHost));
+}
+
+std::string World::EnrolPort() const { return absl::StrCat("127.0.0.1:", enrol_port_); }
+
+int World::Enrol(std::string* error) {
+  const std::string token = dir_.Path("token");
+  unlink(token.c_str());
+  if (QuellExit({"agent", "token", "--host", kHost, "--label", "role=web", "--out", token}, nullptr, error) !=
+      0)
+    return -1;
+  return AgentExit(
+      {"enrol", "--controller", EnrolPort(), "--token-file", token, "--config", dir_.Path("agent.yaml")},
+      error);
+}
+
+int World::AgentExit(std::vector<std::string> words, std::string* error) {
+  SpawnOptions options;
+  options.program = Program("quell-agent");
+  options.argv = {"quell-agent"};
+  options.argv.insert(options.argv.end(), words.begin(), words.end());
+  options.memory_limit = 0;
+  options.deadline = kMinute;
+  auto child = RealProcess().Start(options);
+  Require(child.ok(), child.status().ToString());
+  ExitStatus exit = (*child)->Wait();
+  if (error != nullptr) *error = exit.error_output;
+  return exit.signal != 0 ? 128 + exit.signal : exit.code;
+}
+
 void World::StartAll() {
   StartController();
+  std::string error;
+  EXPECT_TRUE(!options_.enrols || Enrol(&error) == 0) << error;
   StartExecutor();
   StartAgent();
   WaitUntilSeen();

@@ -32,6 +32,7 @@ struct WorldOptions {
   std::string receivers;       // further ones: lines with two spaces in front
   std::string changes;         // agent.yaml's collectors.changes; DIR is the world's directory
   std::string sources = "[]";  // controller.yaml's; DIR likewise
+  bool enrols = false;         // the host's keys come with a token, over the network, instead of from `pki`
 };
 
 class World {
@@ -45,6 +46,12 @@ class World {
   void StartControllerUntil(const std::string& crash_at);
   void StartExecutor();
   void StartAgent();
+  // Where the host's certificate, trust bundle and id lie.
+  std::string HostKeys() const;
+  // A token made by the command line, and `quell-agent enrol` with it: its exit code.
+  int Enrol(std::string* error = nullptr);
+  int AgentExit(std::vector<std::string> words, std::string* error = nullptr);
+  std::string EnrolPort() const;
   // SIGKILL, and reaped.
   void Kill(const std::string& program);
   // SIGTERM; its exit code.
@@ -84,6 +91,7 @@ class World {
   std::string user_;
   uint16_t agents_port_ = 0;
   uint16_t web_port_ = 0;
+  uint16_t enrol_port_ = 0;
   std::map<std::string, pid_t> pids_;
 };
 

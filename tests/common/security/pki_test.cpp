@@ -7,7 +7,7 @@
 #include <sstream>
 
 #include "common/base/disk.h"
-#include "common/security/certificate.h"
+#include "common/security/issue.h"
 #include "common/security/pki_command.h"
 #include "common/security/signing.h"
 #include "common/security/trust.h"
@@ -89,6 +89,54 @@ TEST_F(Pki, NobodyElseCanReadAnything) {
     ++files;
   }
   EXPECT_GT(files, 20u);
+}
+
+TEST_F(Pki, RecoveryMakesABundleThatHostsTakeAndNothingOldSigns) {
+  ASSERT_TRUE(InitPki(options_).ok());
+  const std::string old_dir = options_.directory;
+  const std::string pin = Line(old_dir + "/root.pin");
+  const auto held = OpenTrustBundle(Read(old_dir + "/agent-web-1/trust.bundle"), pin, kNow);
+  PkiOptions again = options_;
+  again.directory = old_dir + "-recovered";
+  again.agents.clear();
+  again.now = kNow + kDay;
+  const auto made = RecoverPki(again, old_dir + "/trust-root.key", old_dir + "/agent-web-1/trust.bundle");
+  ASSERT_TRUE(made.ok()) << made.status();
+  EXPECT_EQ(made->pin, pin);
+  const auto bundle = OpenTrustBundle(Read(again.directory + "/trust.bundle"), pin, again.now);
+  ASSERT_TRUE(bundle.ok()) << bundle.status();
+  EXPECT_TRUE(MayReplace(*held, *bundle).ok());
+  EXPECT_GT(bundle->least_epoch(), 100'000u);
+  EXPECT_FALSE(CommandKey(*bundle, held->command_keys(0).id()).ok()) << "its commands are worth nothing";
+  EXPECT_TRUE(LogKey(*bundle, held->log_keys(0).id()).ok()) << "its log can still be verified";
+  EXPECT_FALSE(PeerFromCertificate(Read(old_dir + "/controller/controller.crt"), *bundle, again.now).ok());
+  EXPECT_TRUE(
+      PeerFromCertificate(Read(again.directory + "/controller/controller.crt"), *bundle, again.now).ok());
+  EXPECT_FALSE(fs::exists(again.directory + "/trust-root.key")) << "the root stays where it is";
+  EXPECT_FALSE(RecoverPki(again, old_dir + "/trust-root.key", old_dir + "/trust.bundle").ok())
+      << "nothing is overwritten";
+}
+
+TEST_F(Pki, RecoveryTakesTheRootOfTheBundleAlone) {
+  ASSERT_TRUE(InitPki(options_).ok());
+  PkiOptions other = options_;
+  other.directory += "-other";
+  ASSERT_TRUE(InitPki(other).ok());
+  PkiOptions again = options_;
+  again.directory += "-recovered";
+  const auto made =
+      RecoverPki(again, other.directory + "/trust-root.key", options_.directory + "/trust.bundle");
+  EXPECT_EQ(made.status().code(), absl::StatusCode::kPermissionDenied) << made.status();
+  EXPECT_FALSE(fs::exists(again.directory));
+}
+
+TEST_F(Pki, TheControllerHoldsTheAgentsAuthorityAndNoOther) {
+  ASSERT_TRUE(InitPki(options_).ok());
+  const std::string in = options_.directory + "/controller";
+  EXPECT_TRUE(LoadAuthority(in + "/agents-ca.key", in + "/agents-ca.pem").ok());
+  EXPECT_FALSE(LoadAuthority(in + "/controller.key", in + "/agents-ca.pem").ok());
+  for (const char* name : {"/controllers-ca.key", "/responders-ca.key", "/trust-root.key"})
+    EXPECT_FALSE(fs::exists(in + name)) << name;
 }
 
 TEST_F(Pki, NeverOverwrites) {

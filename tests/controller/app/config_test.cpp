@@ -37,6 +37,24 @@ TEST_F(ConfigTest, AnEmptyFileGivesTheProceduresDefaults) {
   for (const auto& audience : config.config.audience()) EXPECT_THAT(audience.steps(), IsEmpty());
 }
 
+TEST_F(ConfigTest, NobodyEnrolsUnlessItIsSaidWhere) {
+  EXPECT_EQ(Load("").listen_enrol, "");
+  const ControllerConfig config =
+      Load("listen: {enrol: \"0.0.0.0:7401\"}\nagents: {certificate_lifetime: 12h}\n");
+  ASSERT_TRUE(problems.ok()) << problems.ToString();
+  EXPECT_EQ(config.listen_enrol, "0.0.0.0:7401");
+  EXPECT_EQ(config.certificate_lifetime, 12 * kHour);
+  EXPECT_EQ(config.pki.agents_ca_key, directory.Path("agents-ca.key"));
+}
+
+TEST_F(ConfigTest, ACertificateLivesForTenMinutesToThirtyDays) {
+  for (const char* life : {"9m", "31d", "0s"}) {
+    problems = config::Problems();
+    Load(std::string("agents: {certificate_lifetime: ") + life + "}\n");
+    EXPECT_THAT(problems.ToString(), testing::HasSubstr("controller.yaml:1:")) << life;
+  }
+}
+
 TEST_F(ConfigTest, AWholeFileIsRead) {
   directory.Write("rules.d/b.yml", "groups: []");
   directory.Write("rules.d/a.yaml", "groups: []");

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "controller/http/bounded_server.h"
 
 namespace quell::http {
 namespace {

@@ -2,6 +2,7 @@
 #pragma once
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,11 +16,16 @@ namespace quell::ingest {
 
 class MemoryDirectory final : public HostDirectory {
  public:
-  std::optional<HostRecord> Find(const std::string& id) override {
+  absl::StatusOr<HostRecord> Find(const std::string& id) override {
     absl::MutexLock lock(&mutex_);
+    if (revoked_.contains(id)) return absl::PermissionDeniedError("the agent " + id + " is revoked");
     auto found = hosts_.find(id);
-    if (found == hosts_.end()) return std::nullopt;
+    if (found == hosts_.end()) return absl::NotFoundError("no host with the id " + id + " is known here");
     return found->second;
+  }
+  void Revoke(const std::string& id) {
+    absl::MutexLock lock(&mutex_);
+    revoked_.insert(id);
   }
   void Add(const std::string& id, const std::string& name) {
     absl::MutexLock lock(&mutex_);
@@ -29,6 +35,7 @@ class MemoryDirectory final : public HostDirectory {
  private:
   absl::Mutex mutex_;
   std::map<std::string, HostRecord> hosts_ ABSL_GUARDED_BY(mutex_);
+  std::set<std::string> revoked_ ABSL_GUARDED_BY(mutex_);
 };
 
 // Takes down everything; says no where the test wants that.

@@ -62,8 +62,9 @@ class TestAgent {
     spool_options.directory = "/spool";
     spool_options.boot_id = "boot";
     spool = *agent::Spool::Open(disk, RealClock(), spool_options);
-    dialer = std::make_unique<agent::GrpcDialer>(
-        IdentityOf(leaf), std::make_shared<security::TrustHolder>(pki.bundle()), RealClock());
+    dialer = std::make_unique<agent::GrpcDialer>([leaf] { return IdentityOf(leaf); },
+                                                 std::make_shared<security::TrustHolder>(pki.bundle()),
+                                                 RealClock());
     agent::LinkOptions options;
     options.addresses = {address};
     options.backoff_least = backoff;

@@ -112,6 +112,20 @@ TEST_F(Loopback, AfterALostStreamOnlyTheRestIsSent) {
   EXPECT_EQ(listener_->shard.seen().values[a_ + "/test_metric"].size(), 4u);
 }
 
+TEST_F(Loopback, X11_ARevokedAgentsStreamEndsThoughNobodyEndsIt) {
+  auto client = Client(a_);
+  ASSERT_TRUE(client->Greet(a_));
+  const Micros begun = RealClock().Monotonic();
+  hosts_.Revoke(a_);
+  const grpc::Status status = client->End();
+  EXPECT_LT(RealClock().Monotonic() - begun, 5 * kSecond);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_THAT(status.error_message(), HasSubstr("revoked"));
+  auto again = Client(a_);
+  EXPECT_FALSE(again->Greet(a_));
+  EXPECT_EQ(again->End().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+}
+
 TEST_F(Loopback, ASecondStreamOfAHostReplacesTheFirst) {
   auto client = Client(a_);
   ASSERT_TRUE(client->Greet(a_));

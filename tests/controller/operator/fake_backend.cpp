@@ -131,7 +131,9 @@ void FillExample(MapBackend& backend, Micros now) {
   policy->set_mode(v1::AUTOMATIC);
   policy->add_alerts("AppHung");
   backend.config.add_policies()->set_mode(v1::ASK);
-  backend.info = {"0.1.0", "44444444-4444-4444-8444-444444444444", "sqlite", 7, now - 41 * kDay, 2 * kSecond};
+  backend.info = {
+      "0.1.0",    "44444444-4444-4444-8444-444444444444", std::string(64, 'a'), "sqlite", 7, now - 41 * kDay,
+      2 * kSecond};
 }
 
 void FillPlan(MapBackend& backend, v1::PlanState state) {
