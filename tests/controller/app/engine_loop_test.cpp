@@ -33,6 +33,7 @@ class NoRim final : public Rim {
   void Stop(const std::string&) override {}
   void Reply(const engine::Answer&) override {}
   void HeadMoved(const engine::LogHead&) override {}
+  void Take(const v1::Host&) override {}
 };
 
 std::vector<EngineInput> Started() {
