@@ -169,7 +169,7 @@ void SimHost::EndWorker(uint64_t worker, const agent::WorkerJob& job) {
   if (job.request.task() == v1::WORKER_TASK_RUN) *result.add_after() = *process;
   ExitStatus exit;
   exit.output = result.SerializeAsString();
-  if (world_.chaos() && world_.random.OneIn(30)) {
+  if (world_.chaos() && world_.random.OneIn(20)) {
     exit.output.clear();
     exit.signal = 9;
     if (job.request.task() == v1::WORKER_TASK_RUN) world_.EndedBadly(HexEncode(job.request.command_id()));

@@ -45,7 +45,7 @@ class Checker {
         OfPlan(command);
       } else {
         if (command.state() == v1::ISSUED) NoPlanRuns(command);
-        if (!by_person) OneAtATime(command), InOrder(command);
+        if (!by_person) InOrder(command), OneAtATime(command);
       }
       if (command.state() == v1::ISSUED) Issued(command, record.header.time_us());
     }
@@ -206,6 +206,11 @@ bool Names(const google::protobuf::RepeatedField<uint32_t>& fields, int field) {
 
 std::vector<engine::Record> Planted(std::vector<engine::Record> records, const Bugs& bugs) {
   std::map<std::string, v1::CommandEntry> commands;
+  std::set<std::string> went_on;  // signals about which a second step was taken
+  for (const engine::Record& record : records) {
+    const v1::CommandEntry& command = record.payload.command_issued().command();
+    if (command.step() == 1 && command.plan().empty()) went_on.insert(command.signal());
+  }
   for (engine::Record& record : records) {
     if (record.payload.has_command_issued()) {
       const v1::CommandEntry& command = record.payload.command_issued().command();
@@ -223,8 +228,10 @@ std::vector<engine::Record> Planted(std::vector<engine::Record> records, const B
     const bool verified = change.set().verification() == v1::VERIFIED;
     if (bugs.wave_before_verified && !command.plan().empty() && verified)
       change.mutable_set()->set_verification(v1::HOLDING);
+    if (bugs.wave_before_verified && !command.plan().empty() && change.set().state() == v1::SUCCEEDED)
+      change.mutable_set()->set_state(v1::RUNNING);
     const bool ended = change.set().verification() == v1::NOT_VERIFIED;
-    if (bugs.step_before_end && command.step() == 0 && ended &&
+    if (bugs.step_before_end && command.step() == 0 && ended && went_on.contains(command.signal()) &&
         Names(change.fields(), v1::CommandEntry::kVerificationFieldNumber))
       change.mutable_set()->set_verification(v1::VERIFYING);
   }
