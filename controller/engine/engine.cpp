@@ -363,9 +363,24 @@ class Cascade {
 
   void OnChange(const v1::Change& change) {
     Add(incidents::OnChange(state_, change));
+    BehindAStorm(change);
     if (change.finished_us() == 0) return;
     for (const auto& [key, decision] : state_.decisions) {
       if (decision.guard() == "change") dirty_signals_.insert(decision.signal());
+    }
+  }
+
+  // What was withheld because too many are ill may have its reason now; one signal of an incident is enough.
+  void BehindAStorm(const v1::Change& change) {
+    if (!change.host_id().empty()) {
+      const auto& about = state_.index.signals_of_host.Of(change.host_id());
+      dirty_signals_.insert(about.begin(), about.end());
+      return;
+    }
+    std::set<std::string> incidents;
+    for (const auto& [key, decision] : state_.decisions) {
+      if (decision.guard() == "fleet" && incidents.insert(decision.incident()).second)
+        dirty_signals_.insert(decision.signal());
     }
   }
 

@@ -16,7 +16,8 @@ void ReindexOfIncident(State& state, const std::string& id);
 void ReindexNotice(State& state, const std::string& key);
 void ReindexWatch(State& state, const std::string& id);
 void ReindexDecision(State& state, const std::string& key);
-// All about a signal: they wait, or don't, by where it and its incident stand, and the newest speaks for a policy.
+// All about a signal: they wait, or don't, by where it and its incident stand, and the newest speaks for a
+// policy.
 void ReindexDecisionsOf(State& state, const std::string& signal);
 void ReindexSignal(State& state, const std::string& key);
 void ReindexHost(State& state, const std::string& id);

@@ -1,5 +1,6 @@
 #include "controller/policy/changed.h"
 
+#include "controller/changes/changes.h"
 #include "controller/policy/match.h"
 #include "controller/signals/correlation.h"
 
@@ -9,13 +10,6 @@ namespace {
 using engine::State;
 
 constexpr Micros kAfterRollback = kMinute;  // in which a host tells of the change that it was
-
-std::string_view LabelOf(const v1::Change& change, std::string_view name) {
-  for (const v1::Label& label : change.labels()) {
-    if (label.name() == name) return label.value();
-  }
-  return "";
-}
 
 // Both name one, and not the same.
 bool Differ(std::string_view a, std::string_view b) { return !a.empty() && !b.empty() && a != b; }
@@ -31,8 +25,8 @@ bool OfService(const v1::Change& change, const v1::Signal& signal) {
 }
 
 bool About(const v1::Change& change, const v1::Signal& signal, const v1::Host* host) {
-  if (Differ(LabelOf(change, "app"), signals::LabelOf(signal, "app"))) return false;
-  if (Differ(LabelOf(change, "user"), signals::LabelOf(signal, "user"))) return false;
+  if (Differ(changes::LabelOf(change, "app"), signals::LabelOf(signal, "app"))) return false;
+  if (Differ(changes::LabelOf(change, "user"), signals::LabelOf(signal, "user"))) return false;
   if (!change.service().empty() && !OfService(change, signal)) return false;
   if (change.host_id().empty() && change.host().empty()) return !change.service().empty();
   if (host == nullptr) return false;

@@ -123,7 +123,8 @@ void ReadRevertAfter(MapReader& map, v1::PolicyStep& step, Problems& problems) {
   Micros after = 0;
   map.Duration("revert_after", &after);
   if (after != 0)
-    problems.Add(map.Node("revert_after")->At("revert_after is 0s: no action of this build is undone by itself"));
+    problems.Add(
+        map.Node("revert_after")->At("revert_after is 0s: no action of this build is undone by itself"));
   step.set_revert_after_us(after);
 }
 

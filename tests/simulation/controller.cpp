@@ -165,6 +165,11 @@ void SimController::Send(const v1::CommandEntry& command) {
     body.set_id(*HexDecode(command.id()));
     body.set_host_id(command.host_id());
     *body.mutable_action() = command.typed();
+    if (command.typed().has_release_rollback()) {
+      v1::Pm2Restart* restart = body.mutable_action()->mutable_pm2_restart();
+      restart->set_user("deploy");
+      restart->set_app(kRollsBack);
+    }
     body.set_cause(command.incident());
     body.set_requested_by(command.requested_by());
     body.set_epoch_number(state().started.epoch_number());

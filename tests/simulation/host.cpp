@@ -15,12 +15,6 @@ agent::SanctionsFile Allowed() {
   config::Problems problems;
   agent::ParseSanctions("sanctions.yaml", "- {action: pm2.restart, user: deploy, allow: {apps: [\"*\"]}}\n",
                         problems, file.entries);
-  agent::SanctionEntry rollback;
-  rollback.where = "sanctions.yaml:2";
-  rollback.action = "release.rollback";
-  rollback.user = "deploy";
-  rollback.allow[""] = {"*"};
-  file.entries.push_back(std::move(rollback));
   file.sha256 = Sha256("simulated");
   return file;
 }
@@ -149,7 +143,8 @@ absl::StatusOr<uint64_t> SimHost::Start(const agent::WorkerJob& job) {
   if (job.request.task() == v1::WORKER_TASK_RUN) {
     world_.Effect(HexEncode(job.request.command_id()), *this);
     ++pid;
-    if (job.request.action().has_release_rollback() && !world_.random.OneIn(8)) bad_release = false;
+    if (job.request.action().pm2_restart().app() == kRollsBack && !world_.random.OneIn(8))
+      bad_release = false;
     if (!world_.random.OneIn(4)) Heal();  // else it doesn't help
   }
   const Micros longest = world_.random.OneIn(10) ? 6000 : 800;
@@ -174,7 +169,7 @@ void SimHost::EndWorker(uint64_t worker, const agent::WorkerJob& job) {
   if (job.request.task() == v1::WORKER_TASK_RUN) *result.add_after() = *process;
   ExitStatus exit;
   exit.output = result.SerializeAsString();
-  if (world_.chaos() && world_.random.OneIn(30)) {
+  if (world_.chaos() && world_.random.OneIn(20)) {
     exit.output.clear();
     exit.signal = 9;
     if (job.request.task() == v1::WORKER_TASK_RUN) world_.EndedBadly(HexEncode(job.request.command_id()));

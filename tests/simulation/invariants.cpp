@@ -44,8 +44,8 @@ class Checker {
       if (!command.plan().empty()) {
         OfPlan(command);
       } else {
-        NoPlanRuns(command);
-        if (!by_person) OneAtATime(command), InOrder(command);
+        if (command.state() == v1::ISSUED) NoPlanRuns(command);
+        if (!by_person) InOrder(command), OneAtATime(command);
       }
       if (command.state() == v1::ISSUED) Issued(command, record.header.time_us());
     }
@@ -56,7 +56,7 @@ class Checker {
           payload.command_changed().set().approved_by().empty()) {
         Broken("command " + it->first + " was issued and nobody approved it");
       }
-      NoPlanRuns(it->second);
+      if (it->second.state() == v1::AWAITING_APPROVAL) NoPlanRuns(it->second);  // else it is sent again
       Issued(it->second, record.header.time_us());
     }
     if (payload.has_plan_changed()) Changed(payload.plan_changed());
@@ -127,8 +127,7 @@ class Checker {
     for (const auto& [id, plan] : state_.plans) {
       if (plan.state() != v1::PLAN_RUNNING || plan.commands().empty()) continue;
       auto of = state_.commands.find(plan.commands(0));
-      if (of != state_.commands.end() && of->second.group() == command.group() &&
-          command.state() == v1::ISSUED)
+      if (of != state_.commands.end() && of->second.group() == command.group())
         Broken("command " + command.id() + " was issued while plan " + id + " of its group runs");
     }
   }
@@ -207,6 +206,11 @@ bool Names(const google::protobuf::RepeatedField<uint32_t>& fields, int field) {
 
 std::vector<engine::Record> Planted(std::vector<engine::Record> records, const Bugs& bugs) {
   std::map<std::string, v1::CommandEntry> commands;
+  std::set<std::string> went_on;  // signals about which a second step was taken
+  for (const engine::Record& record : records) {
+    const v1::CommandEntry& command = record.payload.command_issued().command();
+    if (command.step() == 1 && command.plan().empty()) went_on.insert(command.signal());
+  }
   for (engine::Record& record : records) {
     if (record.payload.has_command_issued()) {
       const v1::CommandEntry& command = record.payload.command_issued().command();
@@ -224,8 +228,10 @@ std::vector<engine::Record> Planted(std::vector<engine::Record> records, const B
     const bool verified = change.set().verification() == v1::VERIFIED;
     if (bugs.wave_before_verified && !command.plan().empty() && verified)
       change.mutable_set()->set_verification(v1::HOLDING);
+    if (bugs.wave_before_verified && !command.plan().empty() && change.set().state() == v1::SUCCEEDED)
+      change.mutable_set()->set_state(v1::RUNNING);
     const bool ended = change.set().verification() == v1::NOT_VERIFIED;
-    if (bugs.step_before_end && command.step() == 0 && ended &&
+    if (bugs.step_before_end && command.step() == 0 && ended && went_on.contains(command.signal()) &&
         Names(change.fields(), v1::CommandEntry::kVerificationFieldNumber))
       change.mutable_set()->set_verification(v1::VERIFYING);
   }

@@ -18,6 +18,10 @@
 
 namespace quell::simulation {
 
+// To the executors a rollback is the restart of this app: their own part in rollbacks, with its book of
+// releases and its owners' trees, is tested elsewhere.
+inline constexpr char kRollsBack[] = "shop";
+
 // Faults in the wiring that the invariants have to find.
 struct Bugs {
   bool journal_forgets = false;        // a sync of the journal that does nothing

@@ -329,6 +329,27 @@ TEST(Storm, WithoutAChangeBehindItNothingIsProposed) {
   EXPECT_THAT(s.Pages(), Not(IsEmpty()));
 }
 
+TEST(Storm, AChangeThatIsToldLateIsStillAReason) {
+  Scenario s(10, Storms());
+  s.helps = RollbackHelps;
+  for (int n = 5; n <= 8; ++n) s.Fire(n, "AppOdd", v1::P2);  // no policy; 4 of 10 are ill
+  for (int n = 1; n <= 2; ++n) s.Fire(n, "AppDown", v1::P2);
+  EXPECT_EQ(s.LastDecision(), "withhold/fleet");
+  for (int n = 1; n <= 2; ++n) {
+    v1::Payload payload;
+    v1::AppEvent* event = payload.mutable_app_event();
+    event->set_host_id("00000000-0000-4000-8000-" + std::to_string(100000000000 + n));
+    event->set_host("web-" + std::to_string(n));
+    event->set_kind("change.release");
+    event->set_text("1.8.1 -> 1.8.2");
+    event->set_at_us(s.now() - kMinute);
+    s.Input(payload, "agent");
+  }
+  s.Pass(kMinute);
+  ASSERT_EQ(s.Plans().size(), 1u);
+  EXPECT_THAT(s.Plan().hosts(), ElementsAre("web-1", "web-2"));
+}
+
 TEST(Storm, OnlyHostsThatWereChangedAreInItsPlan) {
   Scenario s(4, Storms());
   s.helps = RollbackHelps;

@@ -48,8 +48,8 @@ class Scenario {
   bool notices_arrive = true;                                 // else their results never come
   std::function<v1::NoticeResult(const v1::Notice&)> outbox;  // instead of "sent"
   bool remedy_succeeds = true;                                // STARTED and SUCCEEDED follow a delivery
-  bool remedy_helps = true;     // and then the signal clears and its watch comes true
-  std::function<bool(const v1::CommandEntry&)> helps;              // instead of remedy_helps
+  bool remedy_helps = true;                            // and then the signal clears and its watch comes true
+  std::function<bool(const v1::CommandEntry&)> helps;  // instead of remedy_helps
   std::function<v1::WatchEdge::Value(const v1::Watch&)> only_if;  // answers the watches of only_if
   bool watches_confirm = true;  // a confirm watch says: still firing, on a sample of now
   Micros remedy_takes = kSecond;

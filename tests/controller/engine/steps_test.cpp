@@ -51,6 +51,23 @@ TEST(Steps, V1_OneRestartThatDoesNotHelpIsNoticedAndTheNextStepFollowsAtOnce) {
   EXPECT_THAT(s.Pages(), IsEmpty());
 }
 
+TEST(Steps, N05_AnExpressionIsAskedOfTheTargetAlone) {
+  Scenario s(2, TwoSteps());
+  s.remedy_helps = false;
+  s.Changed(1);
+  s.Fire(1, "AppDown", v1::P2);
+  s.Pass(70 * kSecond);
+  ASSERT_EQ(s.Commands().size(), 2u);
+  const auto& watch = s.state().watches.at("verify/" + s.Command(1).id());
+  EXPECT_EQ(watch.expr(), "probe_success == 1");
+  EXPECT_EQ(watch.host(), "web-1");
+  EXPECT_EQ(watch.host_id(), s.Command(1).host_id());
+  ASSERT_EQ(watch.labels_size(), 1);
+  EXPECT_EQ(watch.labels(0).name(), "user");
+  EXPECT_EQ(watch.labels(0).value(), "deploy");
+  EXPECT_EQ(watch.newer_than_us(), s.Command(1).finished_us());
+}
+
 TEST(Steps, ARestartOfOursBetweenTheStepsRepeatsNone) {
   for (bool snapshot : {false, true}) {
     Scenario s(1, TwoSteps());
@@ -101,19 +118,18 @@ TEST_P(OnlyIfChanged, CountsWhatIsAboutTheSignal) {
 
 INSTANTIATE_TEST_SUITE_P(
     Changes, OnlyIfChanged,
-    testing::Values(
-        Other{"OfTheHost", 1, {}, 0, true}, Other{"OfAnHourAgo", 1, {}, kHour, true},
-        Other{"OfLongAgo", 1, {}, 2 * kHour, false}, Other{"OfAnotherHost", 2, {}, 0, false},
-        Other{"OfAPackage", 1, [](v1::Change& c) { c.set_kind("package"); }, 0, false},
-        Other{"OfTheService", 0, [](v1::Change& c) { c.set_service("portal"); }, 0, true},
-        Other{"OfAnotherService", 0, [](v1::Change& c) { c.set_service("billing"); }, 0, false},
-        Other{"OfNothing", 0, {}, 0, false},
-        Other{"OfAnotherApp", 1,
-              [](v1::Change& c) {
-                c.add_labels()->set_name("app");
-                c.mutable_labels(0)->set_value("websocket");
-              },
-              0, false}),
+    testing::Values(Other{"OfTheHost", 1, {}, 0, true}, Other{"OfAnHourAgo", 1, {}, kHour, true},
+                    Other{"OfLongAgo", 1, {}, 2 * kHour, false}, Other{"OfAnotherHost", 2, {}, 0, false},
+                    Other{"OfAPackage", 1, [](v1::Change& c) { c.set_kind("package"); }, 0, false},
+                    Other{"OfTheService", 0, [](v1::Change& c) { c.set_service("portal"); }, 0, true},
+                    Other{"OfAnotherService", 0, [](v1::Change& c) { c.set_service("billing"); }, 0, false},
+                    Other{"OfNothing", 0, {}, 0, false},
+                    Other{"OfAnotherApp", 1,
+                          [](v1::Change& c) {
+                            c.add_labels()->set_name("app");
+                            c.mutable_labels(0)->set_value("websocket");
+                          },
+                          0, false}),
     [](const auto& info) { return info.param.name; });
 
 TEST(Steps, OurOwnRollbackIsNoReasonForTheNext) {
@@ -123,7 +139,8 @@ TEST(Steps, OurOwnRollbackIsNoReasonForTheNext) {
   s.Fire(1, "AppDown", v1::P2);
   s.Pass(2 * kMinute);
   ASSERT_EQ(s.Command(1).verification(), v1::VERIFIED);
-  s.Changed(1, [](v1::Change& c) { c.set_summary("1.8.1"); }, s.Command(1).finished_us() + kSecond);
+  s.Changed(
+      1, [](v1::Change& c) { c.set_summary("1.8.1"); }, s.Command(1).finished_us() + kSecond);
   s.Pass(20 * kMinute);
   s.Fire(1, "AppDown", v1::P2);
   s.Pass(5 * kMinute);
