@@ -154,7 +154,7 @@ struct Index {
   // When something is due, by room; ids are those of the entities.
   Deadlines commands, verifications, monitoring, pages, retries;
   Deadlines questions;  // watches of policies: for a newer sample, or a step's only_if
-  Deadlines notices;  // the first of each "INCIDENT/RECEIVER/" that is not over
+  Deadlines notices;    // the first of each "INCIDENT/RECEIVER/" that is not over
   // Since when something may leave the state.
   Deadlines ended_incidents, ended_commands, ended_notices, counts;
 

@@ -160,8 +160,7 @@ TEST_F(Pm2CollectorTest, AStartIsPushedWithItsTimeAndNoOldProcess) {
   ASSERT_TRUE(WaitFor([&] { return sink_.EventsOf("pm2.online", "web") == 1; }));
   std::map<std::string, double> samples;
   const v1::Event pushed = sink_.Events()[0];
-  for (const v1::EventSample& sample : pushed.samples())
-    samples[sample.series().name()] = sample.value();
+  for (const v1::EventSample& sample : pushed.samples()) samples[sample.series().name()] = sample.value();
   EXPECT_EQ(samples.at("pm2_app_started_seconds"), 1795403709.0);
   EXPECT_EQ(samples.at("pm2_app_pid"), -1);
   EXPECT_EQ(Collect().at(std::string("pm2_app_pid") + kApp), -1);
