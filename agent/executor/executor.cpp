@@ -266,7 +266,8 @@ bool Executor::FindSystemUser(const std::string& name, HostUser& out, VerifyFail
     out = HostUser{name, options_.own_uid, options_.own_gid, "/", ""};
     return true;
   }
-  auto user = host_.FindUser(name);
+  auto called = options_.system_users.find(name);
+  auto user = host_.FindUser(called == options_.system_users.end() ? name : called->second);
   if (user.ok()) {
     out = *std::move(user);
     return true;

@@ -51,6 +51,7 @@ struct ExecutorOptions {
   bool root = false;     // may act for other users
   uid_t own_uid = 0;
   gid_t own_gid = 0;
+  std::map<std::string, std::string> system_users;     // what this host calls the users that actions name
   std::function<std::string(size_t)> random;           // that many random bytes
   std::function<void(std::string_view step)> on_step;  // may end the process there; for tests
 };

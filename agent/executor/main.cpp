@@ -32,6 +32,8 @@ struct Options {
   std::string state = "/var/lib/quell-executor";
   std::string socket = "/run/quell/executor.sock";
   int64_t agent_uid = -1;
+  std::string monitor_user = "quell-agent";
+  std::string remedy_user = "quell-remedy";
   std::string sanctions = "/etc/quell/sanctions.yaml";
   std::string hold_file = "/etc/quell/hold";
   std::string trust_bundle = "/etc/quell/trust.bundle";
@@ -49,6 +51,10 @@ void Describe(CLI::App& app, Options& o) {
       ->capture_default_str();
   app.add_option("--socket", o.socket, "where the agent connects")->capture_default_str();
   app.add_option("--agent-uid", o.agent_uid, "user of the agent; without it: the one this runs as");
+  app.add_option("--monitor-user", o.monitor_user, "user that looks at PostgreSQL servers (as root)")
+      ->capture_default_str();
+  app.add_option("--remedy-user", o.remedy_user, "user that acts on PostgreSQL servers (as root)")
+      ->capture_default_str();
   app.add_option("--sanctions", o.sanctions, "what this host may be made to do")->capture_default_str();
   app.add_option("--hold-file", o.hold_file, "while it exists nothing is done")->capture_default_str();
   app.add_option("--trust-bundle", o.trust_bundle, "the installed trust bundle")->capture_default_str();
@@ -121,6 +127,7 @@ absl::StatusOr<ExecutorOptions> CoreOptions(const Options& o, uid_t owner) {
   options.own_uid = geteuid();
   options.own_gid = getegid();
   options.root = options.own_uid == 0;
+  options.system_users = {{"quell-agent", o.monitor_user}, {"quell-remedy", o.remedy_user}};
   options.random = [](size_t n) { return RandomBytes(n); };
   if (!o.crash_at.empty()) {
     options.on_step = [at = o.crash_at](std::string_view step) {

@@ -275,7 +275,7 @@ start_all() {
   start controller "$user_controller" "$place/bin/quell-controller" run --config "$place/controller/controller.yaml"
   wait_for 30 "the controller" controller_ready
   start executor root "$place/bin/quell-executor" --state "$place/executor/state" --socket "$place/run/executor/executor.sock" \
-    --agent-uid "$(id -u "$user_agent")" --remedy-user "$user_remedy" --sanctions "$place/executor/sanctions.yaml" --hold-file "$place/executor/hold" \
+    --agent-uid "$(id -u "$user_agent")" --monitor-user "$user_agent" --remedy-user "$user_remedy" --sanctions "$place/executor/sanctions.yaml" --hold-file "$place/executor/hold" \
     --trust-bundle "$place/executor/trust.bundle" --root-pin "$place/executor/root.pin" --host-id "$place/executor/host-id" \
     --agent-config "$place/agent/agent.yaml" --worker "$place/bin/quell-worker" --reader "$place/bin/quell-pm2-reader"
   wait_for 30 "the executor" test -S "$place/run/executor/executor.sock"

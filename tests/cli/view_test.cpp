@@ -166,8 +166,8 @@ TEST(CommandView, SaysWhereARollbackWentAndWhatTakesItBack) {
   EXPECT_NE(view.find("running       /opt/portal/releases/1.8.1\n"), std::string::npos) << view;
   // It can be pasted as it stands.
   const std::string undo =
-      "undo          quell run release.rollback --host web-1 --deployment portal --to '$(id) '\\''1'\\''' "
-      "--user deploy\n";
+      "undo          quell run release.rollback --host web-1 --user deploy --deployment portal "
+      "--to '$(id) '\\''1'\\'''\n";
   EXPECT_NE(view.find(undo), std::string::npos) << view;
 }
 
