@@ -30,6 +30,13 @@ bool NamesProcess(const v1::Signal& signal) {
                      [](const v1::Fact& fact) { return fact.series().name() == "pm2_app_pid"; });
 }
 
+// A session and its transaction by their own times: a later one under the same pid is another.
+bool NamesSession(const v1::Action& action) {
+  if (!action.has_postgres_terminate()) return false;
+  const v1::PostgresTerminate& session = action.postgres_terminate();
+  return session.pid() > 0 && session.backend_start_us() > 0 && session.xact_start_us() > 0;
+}
+
 }  // namespace
 
 const v1::Policy* Match(const v1::Config& config, const v1::Signal& signal) {
@@ -68,7 +75,7 @@ std::string WhyNotTrusted(const v1::Config& config, const v1::Signal& signal, co
   if (ActionRisk(action) != v1::RISK_LOW && ActionRisk(action) != v1::RISK_MEDIUM) {
     return ActionName(action) + " is never automatic";
   }
-  if (EndsProcess(action) && !NamesProcess(signal)) {
+  if (EndsProcess(action) && !NamesProcess(signal) && !NamesSession(action)) {
     return "nothing tells which process of " + TargetOf(action) + " it was that " + signal.alert() +
            " is about";
   }

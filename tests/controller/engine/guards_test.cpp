@@ -153,6 +153,32 @@ TEST(Guards, ASignalThatTellsNoProcessOnlyAsks) {
   EXPECT_THAT(s.starts, IsEmpty());
 }
 
+// A session of a database server is told apart by its times; without them a person has to look.
+TEST(Guards, ASessionIsEndedAutomaticallyWhenItsTransactionIsNamed) {
+  for (const bool transaction : {true, false}) {
+    v1::Config config = With([&](v1::Policy& p) {
+      p.mutable_steps(0)->set_action("postgres.terminate");
+      auto& with = *p.mutable_steps(0)->mutable_with();
+      with.clear();
+      with["connection"] = "main";
+      with["pid"] = "$labels.pid";
+      with["backend_start_us"] = "1795589915282147";
+      if (transaction) with["xact_start_us"] = "1795589915306429";
+    });
+    config.mutable_alerts(0)->clear_provenance();
+    config.mutable_alerts(0)->add_provenance("daemon");
+    Scenario s(1, config);
+    s.ConnectHost(1, [](v1::Host& host) { host.add_actions("postgres.terminate"); });
+    v1::Signal signal = s.SignalOf(1, "AppHung", v1::P1);
+    signal.clear_facts();
+    v1::Label* pid = signal.add_labels();
+    pid->set_name("pid");
+    pid->set_value("4711");
+    s.Edge(signal, v1::FIRING);
+    EXPECT_EQ(s.LastDecision(), transaction ? "act/" : "ask/provenance");
+  }
+}
+
 TEST(Guards, TheProcessIsExpectedByItsPidAndItsStart) {
   Scenario s;
   v1::Signal signal = s.SignalOf(1, "AppHung", v1::P1);
