@@ -71,6 +71,13 @@ const v1::Host* HostOf(const engine::State& state, const v1::Signal& signal) {
   return hosts.empty() ? nullptr : &state.hosts.at(*hosts.begin());
 }
 
+bool IsAboutManyProcesses(const v1::Config& config, const v1::Signal& signal) {
+  const v1::AlertRule* alert = FindAlert(config, signal.alert());
+  if (alert == nullptr) return false;
+  const auto& read = alert->metrics();
+  return std::find(read.begin(), read.end(), "pm2_app_unplanned_exits_5m") != read.end();
+}
+
 std::string WhyNotTrusted(const v1::Config& config, const v1::Signal& signal, const v1::Action& action) {
   if (ActionRisk(action) != v1::RISK_LOW && ActionRisk(action) != v1::RISK_MEDIUM) {
     return ActionName(action) + " is never automatic";

@@ -17,6 +17,10 @@ const v1::Host* HostOf(const engine::State& state, const v1::Signal& signal);
 // a probe only with a low-risk action on the probed app itself; everything else asks. The reason, or "".
 std::string WhyNotTrusted(const v1::Config& config, const v1::Signal& signal, const v1::Action& action);
 
+// An alert that counts exits is about an app whose processes keep ending: the one of its sample is gone by
+// now, and what runs is no less the app that it is about.
+bool IsAboutManyProcesses(const v1::Config& config, const v1::Signal& signal);
+
 // What an act is one of: the app that it names; for an act that names none, the app that its cause is about,
 // else its own target. `cause` may be null.
 std::string GroupOf(const v1::Action& action, const v1::Signal* cause);

@@ -191,6 +191,7 @@ class Look {
   // After an earlier command the processes are those that it left behind.
   void RefreshExpected(v1::Action& action) const {
     if (!action.has_pm2_restart()) return;
+    if (IsAboutManyProcesses(state_.config, signal_)) return action.mutable_pm2_restart()->clear_expect();
     for (const v1::CommandEntry* command : OfGroup(state_, TargetOf(action))) {
       if (command->host_id() != host_->id() || command->after().empty()) continue;
       bool newer = false;

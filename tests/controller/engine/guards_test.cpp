@@ -153,6 +153,18 @@ TEST(Guards, ASignalThatTellsNoProcessOnlyAsks) {
   EXPECT_THAT(s.starts, IsEmpty());
 }
 
+// Of an app that keeps ending the process of the sample is gone; the command is about whatever runs now.
+TEST(Guards, AnAppThatKeepsEndingIsNotPinnedToOneOfItsProcesses) {
+  for (const bool counts_exits : {true, false}) {
+    v1::Config config = Scenario::DefaultConfig();
+    config.mutable_alerts(0)->add_metrics(counts_exits ? "pm2_app_unplanned_exits_5m" : "pm2_app_online");
+    Scenario s(1, config);
+    s.Fire(1);
+    ASSERT_FALSE(s.Commands().empty());
+    EXPECT_EQ(s.Command().typed().pm2_restart().expect().empty(), counts_exits);
+  }
+}
+
 // A session of a database server is told apart by its times; without them a person has to look.
 TEST(Guards, ASessionIsEndedAutomaticallyWhenItsTransactionIsNamed) {
   for (const bool transaction : {true, false}) {
