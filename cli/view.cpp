@@ -41,14 +41,17 @@ std::string Joined(const Json& json, const char* key, const std::string& separat
   return out;
 }
 
-// {a="1",b="2"} without the braces.
+// {a="1",b="2"} without the braces; of parameters those that were given, which "", 0 and false are not.
 std::string Pairs(const Json& json, const char* key) {
   std::string out;
   const auto found = json.find(key);
   if (found == json.end() || !found->is_object()) return out;
-  for (const auto& [name, value] : found->items())
-    out +=
-        (out.empty() ? "" : ",") + name + "=" + (value.is_string() ? value.get<std::string>() : value.dump());
+  const bool of_an_act = std::string_view(key) == "params";
+  for (const auto& [name, value] : found->items()) {
+    const std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    if (of_an_act && (text.empty() || text == "0" || text == "false")) continue;
+    out += (out.empty() ? "" : ",") + name + "=" + text;
+  }
   return out;
 }
 

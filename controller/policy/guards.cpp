@@ -16,6 +16,7 @@ namespace quell::policy {
 namespace {
 
 constexpr int kWithoutImprovement = 3;
+constexpr Micros kLookAgain = 15 * kSecond;
 constexpr int kMostAsks = 3;  // of one step, in one firing
 
 Ruling Withhold(std::string reason) { return {Verdict::kWithhold, std::move(reason), 0}; }
@@ -95,6 +96,32 @@ Ruling Earlier(const Question& q) {
     default:
       return {};
   }
+}
+
+// The steps of a policy that has begun with them for the same app, and has one left: it decides what comes
+// next.
+bool StepsGoOn(const Question& q, const v1::Signal& other) {
+  const v1::Policy* policy = Match(q.state.config, other);
+  if (policy == nullptr || policy->mode() == v1::OBSERVE || policy->steps_size() < 2) return false;
+  const Try begun = LastTry(q.state, q.incident, other), own = LastTry(q.state, q.incident, q.signal);
+  if (!begun.any() || (own.any() && own.number() > begun.number())) return false;
+  const Standing at = StandingOf(q.state, q.incident, other, *policy, q.now);
+  if (at.settles_us != 0 || at.step >= static_cast<uint32_t>(policy->steps_size())) return false;
+  const v1::Decision* newest = Newest(q.state, other.key(), policy->name());
+  return newest == nullptr || (newest->verdict() != "withhold" && newest->verdict() != "page");
+}
+
+Ruling OtherSteps(const Question& q) {
+  const std::string app = signals::AppOf(q.signal);
+  if (app.empty()) return {};
+  for (const std::string& key : q.incident.signals()) {
+    const v1::Signal* other = engine::FindOrNull(q.state.signals, key);
+    if (other == nullptr || key == q.signal.key() || other->state() != v1::FIRING) continue;
+    if (other->host_id() != q.signal.host_id() || signals::AppOf(*other) != app) continue;
+    if (StepsGoOn(q, *other))
+      return Wait("what is done about " + other->alert() + " goes on first", q.now + kLookAgain);
+  }
+  return {};
 }
 
 Ruling Attempts(const Question& q) {
@@ -231,11 +258,12 @@ const std::vector<GuardRow>& Guards() {
       {"host", &HostActs, true},
       {"change", &RunningChange, true},
       {"security", &Security, true},
+      {"steps", &OtherSteps},
+      {"group", &OneAtATime, true},
       {"earlier", &Earlier, true},
       {"attempts", &Attempts, true},
       {"breaker", &Breaker, true},
       {"cooldown", &Cooldown, true},
-      {"group", &OneAtATime, true},
       {"fleet", &Unhealthy},
       {"group", &Share},
       {"taken", &Taken},

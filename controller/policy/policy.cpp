@@ -19,17 +19,6 @@ using engine::State;
 constexpr Micros kAskAgainForSamples = kMinute;
 constexpr Micros kApprovalExpires = 10 * kMinute;  // when the policy says nothing
 
-// The newest decision of a policy about a signal, of whichever step.
-const v1::Decision* Newest(const State& state, const std::string& signal, const std::string& policy) {
-  const std::string prefix = signal + "|" + policy + "|";
-  const v1::Decision* newest = nullptr;
-  for (auto it = state.decisions.lower_bound(prefix); it != state.decisions.end(); ++it) {
-    if (it->first.compare(0, prefix.size(), prefix) != 0) break;
-    if (newest == nullptr || it->second.seq() > newest->seq()) newest = &it->second;
-  }
-  return newest;
-}
-
 // One look: collects what is decided.
 class Look {
  public:

@@ -33,6 +33,15 @@ bool About(const State& state, const v1::Plan& plan, const v1::Signal& signal) {
   return GroupOf(state, plan) == signals::AppOf(signal);
 }
 
+// What was begun in this firing, or was still being verified when it began: a restart makes a signal clear
+// and fire again, and that is no new trouble.
+bool InThisFiring(const v1::CommandEntry& command, const v1::Signal& signal) {
+  if (command.proposed_us() >= signal.edge_us()) return true;
+  const bool unproven = command.verification() == v1::VERIFYING || command.verification() == v1::HOLDING ||
+                        command.verification() == v1::NOT_VERIFIED;
+  return unproven && command.verify_by_us() >= signal.edge_us();
+}
+
 using Visit = std::function<void(const Try& one)>;
 void ForEachTry(const State& state, const v1::Incident& incident, const v1::Signal& signal,
                 const Visit& visit) {
@@ -43,8 +52,7 @@ void ForEachTry(const State& state, const v1::Incident& incident, const v1::Sign
   }
   for (const std::string& id : state.index.commands_of_signal.Of(signal.key())) {
     const v1::CommandEntry& command = state.commands.at(id);
-    if (command.incident() == incident.id() && command.proposed_us() >= signal.edge_us())
-      visit(Try{&command, nullptr});
+    if (command.incident() == incident.id() && InThisFiring(command, signal)) visit(Try{&command, nullptr});
   }
 }
 
@@ -116,6 +124,16 @@ Try LastTryOf(const State& state, const v1::Incident& incident, const v1::Signal
     if (Of(one, policy, step)) TakeNewer(one, last);
   });
   return last;
+}
+
+const v1::Decision* Newest(const State& state, const std::string& signal, const std::string& policy) {
+  const std::string prefix = signal + "|" + policy + "|";
+  const v1::Decision* newest = nullptr;
+  for (auto it = state.decisions.lower_bound(prefix); it != state.decisions.end(); ++it) {
+    if (it->first.compare(0, prefix.size(), prefix) != 0) break;
+    if (newest == nullptr || it->second.seq() > newest->seq()) newest = &it->second;
+  }
+  return newest;
 }
 
 int Unanswered(const State& state, const v1::Incident& incident, const v1::Signal& signal,

@@ -24,6 +24,8 @@ struct Try {
 Try LastTry(const engine::State& state, const v1::Incident& incident, const v1::Signal& signal);
 Try LastTryOf(const engine::State& state, const v1::Incident& incident, const v1::Signal& signal,
               const std::string& policy, uint32_t step);
+// The newest decision on this signal by this policy, of all its steps; nullptr: none.
+const v1::Decision* Newest(const engine::State& state, const std::string& signal, const std::string& policy);
 // How often a person was asked for this step in this firing, and did not answer.
 int Unanswered(const engine::State& state, const v1::Incident& incident, const v1::Signal& signal,
                const std::string& policy, uint32_t step);

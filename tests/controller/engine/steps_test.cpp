@@ -51,6 +51,26 @@ TEST(Steps, V1_OneRestartThatDoesNotHelpIsNoticedAndTheNextStepFollowsAtOnce) {
   EXPECT_THAT(s.Pages(), IsEmpty());
 }
 
+// A release that crashes on every request: the loop's own signal clears with the restart and fires again, and
+// so does that of the app that does not answer, whose policy knows one more restart at most.
+TEST(Steps, OneAppsSignalsAreOnePolicysMatterUntilItsStepsAreTaken) {
+  Scenario s(1, TwoSteps([](v1::Policy& policy) { policy.mutable_guard()->set_cooldown_us(0); }));
+  s.helps = RollbackHelps;
+  s.Changed(1);
+  s.Fire(1, "AppDown", v1::P1);
+  s.Pass(kSecond);
+  s.Clear(1, "AppDown");
+  s.Pass(3 * kSecond);
+  s.Fire(1, "AppDown", v1::P1);
+  s.Pass(10 * kSecond);
+  s.Fire(1, "AppHung", v1::P1);
+  EXPECT_EQ(s.LastDecision(), "wait/steps");
+  s.Pass(3 * kMinute);
+  EXPECT_THAT(Actions(s), ElementsAre("pm2.restart", "release.rollback"));
+  EXPECT_EQ(s.Command(1).verification(), v1::VERIFIED);
+  EXPECT_FALSE(s.incident().given_up()) << s.incident().given_up_why();
+}
+
 TEST(Steps, N05_AnExpressionIsAskedOfTheTargetAlone) {
   Scenario s(2, TwoSteps());
   s.remedy_helps = false;
