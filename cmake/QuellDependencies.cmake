@@ -44,6 +44,21 @@ find_library(QUELL_PROTOBUF_ARCHIVE NAMES libprotobuf.a REQUIRED)
 
 add_library(quell_absl INTERFACE)
 target_link_libraries(quell_absl INTERFACE -Wl,--start-group ${QUELL_ABSL_ARCHIVES} -Wl,--end-group Threads::Threads)
+if(QUELL_SANITIZE STREQUAL "thread")
+  # cmake/tsan/absl_mutex.cpp says why.
+  add_library(quell_tsan OBJECT ${CMAKE_SOURCE_DIR}/cmake/tsan/absl_mutex.cpp)
+  target_link_libraries(quell_absl INTERFACE $<TARGET_OBJECTS:quell_tsan>)
+  foreach(symbol
+      _ZN4absl7debian35Mutex4LockEv _ZN4absl7debian35Mutex7TryLockEv _ZN4absl7debian35Mutex6UnlockEv
+      _ZN4absl7debian35Mutex5AwaitERKNS0_9ConditionE
+      _ZN4absl7debian35Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE
+      _ZN4absl7debian35Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE
+      _ZN4absl7debian312Notification6NotifyEv _ZNK4absl7debian312Notification19WaitForNotificationEv
+      _ZNK4absl7debian312Notification30WaitForNotificationWithTimeoutENS0_8DurationE
+      _ZNK4absl7debian312Notification31WaitForNotificationWithDeadlineENS0_4TimeE)
+    target_link_options(quell_absl INTERFACE -Wl,--wrap=${symbol})
+  endforeach()
+endif()
 add_library(quell_re2 INTERFACE)
 target_link_libraries(quell_re2 INTERFACE ${QUELL_RE2_ARCHIVE} Threads::Threads)
 add_library(quell_protobuf INTERFACE)

@@ -107,11 +107,14 @@ PostgresConfig ReadPostgres(const YamlNode& node, Problems& problems) {
   map.String("name", &postgres.name, kRequired);
   map.String("dsn", &dsn, kRequired);
   Every(map, node, problems, &postgres.every);
+  map.Duration("long_query_after", &postgres.long_query_after);
   map.String("password_file", &postgres.password_file);
   map.String("log_file", &postgres.log_file);
   const YamlNode* name = map.Node("name");
   const YamlNode* place = map.Node("dsn");
   map.Finish();
+  if (postgres.long_query_after < kLeastEvery || postgres.long_query_after > kDay)
+    problems.Add(node.Find("long_query_after")->At("long_query_after must be between 100ms and 24h"));
   if (name != nullptr && !IsPostgresName(postgres.name))
     problems.Add(name->At("name must be 1 to 63 letters, digits, '_', '.' or '-'"));
   for (const auto& [key, path] :

@@ -47,8 +47,9 @@ struct PostgresConfig {
   std::string name;  // the label `server`, and what commands call it: letters, digits, _ . -
   config::PostgresDsn dsn;
   Micros every = 5 * kSecond;
-  std::string password_file;  // empty: none, as with peer authentication
-  std::string log_file;       // the server's log; empty: as the server says itself, if it does
+  Micros long_query_after = 30 * kSecond;  // a statement that runs so long is told of by itself
+  std::string password_file;               // empty: none, as with peer authentication
+  std::string log_file;                    // the server's log; empty: as the server says itself, if it does
 };
 // A place whose changes are told, and whose they are: `service` is the app when it isn't named.
 struct ChangePlace {

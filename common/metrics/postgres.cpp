@@ -26,6 +26,10 @@ const std::vector<MetricDescriptor>& PostgresMetrics() {
        "Age of the oldest transaction of a client, the collector aside."},
       {"pg_longest_query_seconds", "seconds", G, D,
        "Age of the oldest running statement of a client, the collector aside."},
+      {"pg_long_query_seconds", "seconds", G, D,
+       "Age of a client's statement that is older than the entry's long_query_after; 0 for a minute after."},
+      {"pg_long_query_spared_seconds", "seconds", G, D,
+       "The same of a session that no remedy ends, with the reason why."},
       {"pg_locks_count", "", G, D, "Locks by database and mode."},
       {"pg_lock_waiting", "", G, D, "Locks that are waited for."},
       {"pg_blocking_root_victims", "", G, D,
@@ -122,7 +126,8 @@ const std::vector<MetricDescriptor>& PostgresMetrics() {
       {"pg_log_readable", "", G, D, "1 when the agent can read that log."},
       {"pg_log_skipped_bytes_total", "bytes", C, D, "Bytes of that log that were too many to be read."},
       {"postgres.up", "", E, D, "The server answers."},
-      {"postgres.down", "", E, D, "The server answers no more, or takes nobody."}};
+      {"postgres.down", "", E, D, "The server answers no more, or takes nobody."},
+      {"postgres.long_query", "", E, D, "A client's statement has run for the entry's long_query_after."}};
   return rows;
 }
 

@@ -34,6 +34,7 @@
 #include "common/base/clock.h"
 #include "common/base/status.h"
 #include "common/base/thread.h"
+#include "tests/bench/figures.h"
 #include "tests/integration/world.h"
 #include "tests/support/wait.h"
 
@@ -73,20 +74,6 @@ constexpr char kPolicies[] = R"(policies:
   guard: {cooldown: 0s, attempts: {max: 100, within: 1h}, fresh: 10s}
   otherwise: page
 )";
-
-class Percentiles {
- public:
-  void Add(Micros taken) { taken_.push_back(taken); }
-  size_t count() const { return taken_.size(); }
-  double Milliseconds(double share) {
-    std::sort(taken_.begin(), taken_.end());
-    const size_t at = static_cast<size_t>(share * static_cast<double>(taken_.size() - 1) + 0.5);
-    return static_cast<double>(taken_[at]) / kMillisecond;
-  }
-
- private:
-  std::vector<Micros> taken_;
-};
 
 // PM2's exit events, as they come off its bus. Read by a thread of its own.
 class ExitTimes {
@@ -140,14 +127,6 @@ class Disk {
  private:
   const int fd_;
 };
-
-Micros TimeOf(const Json& object, const char* key) {
-  absl::Time time;
-  const Json text = object.value(key, Json());
-  if (!text.is_string() || !absl::ParseTime(absl::RFC3339_full, text.get<std::string>(), &time, nullptr))
-    return 0;
-  return absl::ToUnixMicros(time);
-}
 
 class Bench {
  public:

@@ -78,18 +78,20 @@ void World::WriteFiles() {
                           absl::StrReplaceAll(options_.receivers, {{"MAIL", mail_.Address()}}),
                           "audience: ", options_.audience, "\nroutes: [{to: [hook]}]\nsources: ",
                           absl::StrReplaceAll(options_.sources, {{"DIR", dir_.path()}}), "\n"));
-  const std::string users =
-      pm2_ == nullptr ? ""
-                      : absl::StrCat("  pm2: {users: [{user: ", user_, ", home: ", pm2_->home(), "}]}\n");
+  const std::string users = pm2_ == nullptr
+                                ? ""
+                                : absl::StrCat("  pm2: {users: [{user: ", user_, ", home: ", pm2_->home(),
+                                               "}], every: ", options_.every, "}\n");
   const std::string keys = HostKeys();
-  dir_.Write("agent.yaml",
-             absl::StrCat("controller: {addresses: [\"127.0.0.1:", agents_port_, "\"], enrol: [\"",
-                          EnrolPort(), "\"]}\nstate: ", dir_.Path("agent"), "\ntls: {key: ", keys,
-                          "/agent.key, certificate: ", keys, "/agent.crt, trust_bundle: ", keys,
-                          "/trust.bundle, root_pin: ", keys, "/root.pin}\nexecutor: {socket: ",
-                          dir_.Path("executor.sock"), "}\ncollectors:\n  host: {every: 1s}\n", users,
-                          "  probes: ", options_.probes, "\n", options_.changes.empty() ? "" : "  changes: ",
-                          absl::StrReplaceAll(options_.changes, {{"DIR", dir_.path()}}), "\n"));
+  dir_.Write("agent.yaml", absl::StrCat("controller: {addresses: [\"127.0.0.1:", agents_port_,
+                                        "\"], enrol: [\"", EnrolPort(), "\"]}\nstate: ", dir_.Path("agent"),
+                                        "\ntls: {key: ", keys, "/agent.key, certificate: ", keys,
+                                        "/agent.crt, trust_bundle: ", keys, "/trust.bundle, root_pin: ", keys,
+                                        "/root.pin}\nexecutor: {socket: ", dir_.Path("executor.sock"),
+                                        "}\ncollectors:\n  host: {every: ", options_.every, "}\n", users,
+                                        options_.collectors, "  probes: ", options_.probes, "\n",
+                                        options_.changes.empty() ? "" : "  changes: ",
+                                        absl::StrReplaceAll(options_.changes, {{"DIR", dir_.path()}}), "\n"));
   dir_.Write("sanctions/sanctions.yaml", options_.sanctions);
 }
 
@@ -129,29 +131,31 @@ void World::StartControllerUntil(const std::string& crash_at) {
 void World::StartExecutor() {
   const std::string keys = HostKeys();
   unlink(dir_.Path("executor.sock").c_str());
-  Start("executor", {Program("quell-executor"),
-                     "--state",
-                     dir_.Path("executor"),
-                     "--socket",
-                     dir_.Path("executor.sock"),
-                     "--agent-uid",
-                     absl::StrCat(getuid()),
-                     "--sanctions",
-                     dir_.Path("sanctions/sanctions.yaml"),
-                     "--hold-file",
-                     dir_.Path("sanctions/hold"),
-                     "--trust-bundle",
-                     keys + "/trust.bundle",
-                     "--root-pin",
-                     keys + "/root.pin",
-                     "--host-id",
-                     keys + "/host-id",
-                     "--agent-config",
-                     dir_.Path("agent.yaml"),
-                     "--worker",
-                     Program("quell-worker"),
-                     "--reader",
-                     Program("quell-pm2-reader")});
+  std::vector<std::string> words = {Program("quell-executor"),
+                                    "--state",
+                                    dir_.Path("executor"),
+                                    "--socket",
+                                    dir_.Path("executor.sock"),
+                                    "--agent-uid",
+                                    absl::StrCat(getuid()),
+                                    "--sanctions",
+                                    dir_.Path("sanctions/sanctions.yaml"),
+                                    "--hold-file",
+                                    dir_.Path("sanctions/hold"),
+                                    "--trust-bundle",
+                                    keys + "/trust.bundle",
+                                    "--root-pin",
+                                    keys + "/root.pin",
+                                    "--host-id",
+                                    keys + "/host-id",
+                                    "--agent-config",
+                                    dir_.Path("agent.yaml"),
+                                    "--worker",
+                                    Program("quell-worker"),
+                                    "--reader",
+                                    Program("quell-pm2-reader")};
+  words.insert(words.end(), options_.executor.begin(), options_.executor.end());
+  Start("executor", words);
   EXPECT_TRUE(WaitFor([this] { return access(dir_.Path("executor.sock").c_str(), F_OK) == 0; }));
 }
 

@@ -25,7 +25,10 @@ struct WorldOptions {
   std::string rules;     // a rule file
   std::string policies;  // a file of policies.d
   std::string sanctions = "[]";
-  std::string probes = "[]";  // agent.yaml's collectors.probes
+  std::string probes = "[]";          // agent.yaml's collectors.probes
+  std::string every = "1s";           // of the collectors host and pm2
+  std::string collectors;             // further ones: lines with two spaces in front
+  std::vector<std::string> executor;  // further words for the executor
   std::string monitoring = "2s";
   std::string deadlines = "{}";
   std::string audience = "{P0: [oncall], P1: [oncall], P2: [oncall]}";
@@ -57,6 +60,7 @@ class World {
   // SIGTERM; its exit code.
   int Stop(const std::string& program);
   bool Running(const std::string& program);
+  pid_t Pid(const std::string& program) const { return pids_.at(program); }
   void Signal(const std::string& program, int signal);
 
   // The command line: its output as JSON; null when it failed.

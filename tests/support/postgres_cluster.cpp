@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "common/base/clock.h"
 #include "common/base/status.h"
 #include "tests/support/files.h"
 #include "tests/support/wait.h"
@@ -78,8 +79,10 @@ absl::StatusOr<PostgresRows> PostgresSession::Execute(const std::string& text) {
 
 void PostgresSession::Begin(std::string text) {
   Require(!thread_.joinable(), "a session runs one statement at a time");
-  thread_ =
-      std::thread([this, text = std::move(text)] { outcome_ = ExecuteOn(connection_->real, text).status(); });
+  thread_ = std::thread([this, text = std::move(text)] {
+    outcome_ = ExecuteOn(connection_->real, text).status();
+    ended_at_ = RealClock().Wall();
+  });
 }
 
 absl::Status PostgresSession::End() {

@@ -14,6 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "common/base/process.h"
+#include "common/base/time.h"
 
 namespace quell::test {
 
@@ -31,9 +32,10 @@ class PostgresSession {
   // rows.
   absl::StatusOr<PostgresRows> Execute(const std::string& text);
   void Begin(std::string text);
-  absl::Status End();  // waits for what Begin started
-  void Cancel();       // what runs; its End fails then
-  int pid() const;     // of the server's process
+  absl::Status End();                            // waits for what Begin started
+  void Cancel();                                 // what runs; its End fails then
+  Micros ended_at() const { return ended_at_; }  // wall clock, when what Begin started had ended; after End
+  int pid() const;                               // of the server's process
 
  private:
   struct Connection;  // libpqxx's
@@ -41,6 +43,7 @@ class PostgresSession {
   const std::unique_ptr<Connection> connection_;
   std::thread thread_;
   absl::Status outcome_;
+  Micros ended_at_ = 0;
 };
 
 class PostgresCluster {

@@ -21,14 +21,15 @@ int CountVictims(const Waiters& waiters, int64_t root) {
   return static_cast<int>(seen.size());
 }
 
-BlockingMemory::Key KeyOf(const BlockingRoot& root) {
-  const PgSession& s = root.session;
-  return {s.pid, s.backend_start_us, s.xact_start_us, root.datname, root.usename, root.why};
+SessionMemory::Key KeyOf(const NotableSession& notable) {
+  const PgSession& s = notable.session;
+  return {s.pid,           s.backend_start_us, s.xact_start_us, s.query_start_us,
+          notable.datname, notable.usename,    notable.why};
 }
 
 }  // namespace
 
-std::vector<BlockingRoot> FindBlockingRoots(const std::vector<PgSession>& sessions) {
+std::vector<NotableSession> FindBlockingRoots(const std::vector<PgSession>& sessions) {
   Waiters waiters;
   std::map<int64_t, const PgSession*> by_pid;
   for (const PgSession& session : sessions) {
@@ -36,16 +37,16 @@ std::vector<BlockingRoot> FindBlockingRoots(const std::vector<PgSession>& sessio
     for (int64_t blocker : session.blockers) waiters[blocker].push_back(session.pid);
   }
   static const PgSession& prepared = *new PgSession();
-  std::vector<BlockingRoot> roots;
+  std::vector<NotableSession> roots;
   for (const auto& [pid, direct] : waiters) {
     const auto found = by_pid.find(pid);
     if (pid != 0 && (found == by_pid.end() || found->second->waiting)) continue;
-    BlockingRoot& root = roots.emplace_back();
+    NotableSession& root = roots.emplace_back();
     root.session = pid == 0 ? prepared : *found->second;
     root.victims = CountVictims(waiters, pid);
   }
   std::stable_sort(roots.begin(), roots.end(),
-                   [](const BlockingRoot& a, const BlockingRoot& b) { return a.victims > b.victims; });
+                   [](const NotableSession& a, const NotableSession& b) { return a.victims > b.victims; });
   return roots;
 }
 
@@ -60,26 +61,27 @@ std::string WhySpared(const PgSession& session, const PgRole* role, std::string_
   return role->replication ? "replication" : "";
 }
 
-void BlockingMemory::Update(const std::vector<BlockingRoot>& roots, Micros now) {
+void SessionMemory::Update(const std::vector<NotableSession>& notable, Micros now) {
   for (auto& [key, told] : told_)
     if (told.gone_since == 0) told.gone_since = now;
-  size_t place = 0, blocking = 0;
-  for (const BlockingRoot& root : roots) {
-    const auto found = told_.find(KeyOf(root));
-    const bool tell = ++place <= kMostRoots || (found != told_.end() && blocking < kMostTold);
-    if (tell)
-      told_[KeyOf(root)] = {root, 0}, ++blocking;
-    else if (found != told_.end())
+  size_t place = 0, there = 0;
+  for (const NotableSession& one : notable) {
+    const auto found = told_.find(KeyOf(one));
+    const bool known = found != told_.end();
+    if (++place <= kMostNew || (known && there < kMostTold))
+      told_[KeyOf(one)] = {one, known ? found->second.since : now, 0}, ++there;
+    else if (known)
       told_.erase(found);
   }
   ForgetGone(now);
 }
 
-void BlockingMemory::ForgetGone(Micros now) {
+void SessionMemory::ForgetGone(Micros now) {
   std::vector<std::pair<Micros, Key>> gone;
   for (auto& [key, told] : told_) {
     if (told.gone_since == 0) continue;
-    told.root.victims = 0;
+    told.notable.victims = 0;
+    told.notable.session.seconds = 0;
     gone.emplace_back(told.gone_since, key);
   }
   std::sort(gone.rbegin(), gone.rend());  // the latest first

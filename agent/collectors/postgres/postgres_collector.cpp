@@ -1,5 +1,6 @@
 #include "agent/collectors/postgres/postgres_collector.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -19,6 +20,10 @@ constexpr char kJob[] = "postgres";
 constexpr Micros kTablesEvery = 15 * kSecond;
 constexpr Micros kNamesEvery = kMinute;
 constexpr Micros kSizesEvery = kMinute, kSizesAfterTrouble = 10 * kMinute;
+constexpr Micros kSoonest =
+    250 * kMillisecond;  // two collections are at least that far apart, where `every` is longer
+constexpr Micros kAfter = 2 * kMillisecond;  // so that the statement is past it by the server's clock too
+constexpr size_t kMostEvents = 5;            // of long statements, in one collection
 constexpr Micros kRefusedEvery = 30 * kSecond;
 constexpr Micros kBudget = 8 * kSecond;  // for one collection's statements; what comes later is left out
 
@@ -29,10 +34,16 @@ class PostgresCollector final : public Collector {
     scope_.server = config_.name;
     scope_.user = config_.dsn.user;
     scope_.own_database = config_.dsn.dbname;
+    scope_.long_after = config_.long_query_after;
   }
 
   std::string_view name() const override { return name_; }
-  Micros every() const override { return config_.every; }
+  // Sooner, when a statement is about to run for too long: it is met when it does, at no cost while none
+  // does.
+  Micros every() const override {
+    if (scope_.next_long < 0) return config_.every;
+    return std::min(config_.every, std::max(scope_.next_long, std::min(config_.every, kSoonest)) + kAfter);
+  }
   Micros patience() const override {
     return config_.every + 2 * config_.dsn.connect_timeout * kSecond + kBudget + 4 * kSecond;
   }
@@ -48,9 +59,13 @@ class PostgresCollector final : public Collector {
       connected = Connect(clock);
     }
     const Micros now = clock.Monotonic();
-    if (!connected.ok()) Clear();
+    if (!connected.ok()) {
+      Clear();
+      scope_.next_long = -1;
+    }
     if (connected.ok() || absl::IsUnavailable(connected)) TellWhetherUp(connected, now, sink);
     for (Part* part : {&fast_, &tables_, &names_, &sizes_}) Send(*part, now + 1, sink);
+    TellLongQueries(now, sink);
     if (connected.ok()) return read;
     return absl::IsUnavailable(connected) ? absl::OkStatus() : connected;
   }
@@ -164,11 +179,15 @@ class PostgresCollector final : public Collector {
       Section(what, clock, [&] { return reader(*connection_, scope_, fast_.table); }).IgnoreError();
     };
     scope_.waiting = -1;
+    scope_.longest = 0;
     read("the server", ReadServer);
     read("activity", ReadActivity);
     read("locks", ReadLocks);
     Section("blocking sessions", clock, [&] {
       return ReadBlocking(*connection_, scope_, fast_.table, begun_);
+    }).IgnoreError();
+    Section("long statements", clock, [&] {
+      return ReadLongQueries(*connection_, scope_, fast_.table, begun_);
     }).IgnoreError();
     read("databases", ReadDatabases);
     read("replication", ReadReplication);
@@ -187,6 +206,38 @@ class PostgresCollector final : public Collector {
         Section("sizes", clock, [&] { return ReadSizes(*connection_, scope_, sizes_.table); });
     if (absl::IsResourceExhausted(status)) failed_ = before;
     sizes_.due = begun_ + (status.ok() ? kSizesEvery : kSizesAfterTrouble);
+  }
+
+  // Those that were met in this collection, after their samples: their rules look at once.
+  void TellLongQueries(Micros now, CollectorSink& sink) {
+    size_t told = 0;
+    for (const auto& [key, one] : scope_.long_queries.told()) {
+      if (one.since != begun_ || one.gone_since != 0 || ++told > kMostEvents) continue;
+      const PgSession& s = one.notable.session;
+      v1::Event event;
+      event.set_kind("postgres.long_query");
+      event.set_monotonic_us(now + 1);
+      v1::EventSample* sample = event.add_samples();
+      sample->mutable_series()->set_name("pg_long_query_seconds");
+      const std::pair<const char*, std::string> labels[] = {
+          {"backend_start", absl::StrCat(s.backend_start_us)},
+          {"datname", one.notable.datname},
+          {"pid", absl::StrCat(s.pid)},
+          {"query_start", absl::StrCat(s.query_start_us)},
+          {"server", config_.name},
+          {"usename", one.notable.usename},
+          {"xact_start", absl::StrCat(s.xact_start_us)}};
+      for (const auto& [name, value] : labels) {
+        if (value.empty()) continue;
+        for (v1::Label* label : {event.add_labels(), sample->mutable_series()->add_labels()}) {
+          label->set_name(name);
+          label->set_value(value);
+        }
+      }
+      sample->set_value(s.seconds);
+      sample->set_job(kJob);
+      sink.Add(std::move(event));
+    }
   }
 
   void TellWhetherUp(const absl::Status& connected, Micros now, CollectorSink& sink) {

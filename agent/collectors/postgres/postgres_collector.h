@@ -6,8 +6,10 @@
 // each 30 s. Its edges are the events postgres.down and postgres.up. What applications set themselves
 // (application_name, statements) is not read.
 //
-// Read each `every`: activity, locks, blocking roots, databases, replication, checkpoints, errors logged;
-// each 15 s: tables; each minute: names, settings, sizes (each 10 min once that took too long).
+// Read each `every`, and when a statement becomes as old as `long_query_after` (no oftener than each 250 ms,
+// or than `every` where that is less): activity, locks, blocking roots, long statements, databases,
+// replication, checkpoints, errors logged; each 15 s: tables; each minute: names, settings, sizes (each 10
+// min once that took too long).
 #pragma once
 #include <memory>
 

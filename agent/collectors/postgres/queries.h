@@ -53,6 +53,16 @@ inline constexpr char kBlocking14[] = QUELL_PG_BLOCKING("min(waitstart)");
 inline constexpr char kBlocking12[] = QUELL_PG_BLOCKING("pid");
 #undef QUELL_PG_BLOCKING
 
+// pid, backend start, transaction start, statement start, datid, role, type, age of the statement: clients'
+// running statements, the oldest first; one more than are told of
+inline constexpr char kLongQueries[] =
+    "SELECT pid, (extract(epoch FROM backend_start) * 1000000)::bigint,"
+    " coalesce((extract(epoch FROM xact_start) * 1000000)::bigint, 0),"
+    " (extract(epoch FROM query_start) * 1000000)::bigint, datid, usesysid, backend_type,"
+    " greatest(0, extract(epoch FROM now() - query_start)) FROM pg_stat_get_activity(NULL)"
+    " WHERE backend_type = 'client backend' AND state = 'active' AND pid <> pg_backend_pid()"
+    " AND query_start IS NOT NULL ORDER BY query_start, pid LIMIT 41";
+
 // oid, name, superuser, replication
 inline constexpr char kRoles[] =
     "SELECT oid, rolname, rolsuper, rolreplication FROM pg_roles WHERE oid = ANY ($1::oid[])";

@@ -102,11 +102,11 @@ void PutColumns(const PgRows& rows, int row, int first, const char* const* metri
 }
 
 // Looks up the roots' roles; those known stay known when that fails.
-absl::Status FindRoles(PgConnection& connection, PgScope& scope, const std::vector<BlockingRoot>& roots,
+absl::Status FindRoles(PgConnection& connection, PgScope& scope, const std::vector<NotableSession>& roots,
                        Micros now) {
   std::vector<int64_t> wanted;
   bool missing = false;
-  for (const BlockingRoot& root : roots) {
+  for (const NotableSession& root : roots) {
     if (wanted.size() < kMostRolesAtOnce) wanted.push_back(root.session.role);
     missing = missing || scope.roles.count(root.session.role) == 0;
   }
@@ -119,7 +119,42 @@ absl::Status FindRoles(PgConnection& connection, PgScope& scope, const std::vect
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::vector<BlockingRoot>> LookForRoots(PgConnection& connection) {
+// Its names, and why no remedy may end it; true when one may.
+bool Name(NotableSession& notable, PgScope& scope) {
+  const auto role = scope.roles.find(notable.session.role);
+  const PgRole* known = role == scope.roles.end() ? nullptr : &role->second;
+  if (known != nullptr) notable.usename = known->name;
+  if (notable.session.database != 0) notable.datname = scope.DatabaseName(notable.session.database);
+  notable.why = WhySpared(notable.session, known, scope.user);
+  return notable.why.empty();
+}
+
+// Statements that run, the oldest first; those that are old enough. When the next will be is left in the
+// scope.
+absl::StatusOr<std::vector<NotableSession>> LookForLongQueries(PgConnection& connection, PgScope& scope) {
+  QUELL_ASSIGN_OR_RETURN(const PgRows rows, connection.Query(sql::kLongQueries));
+  std::vector<NotableSession> found;
+  for (int i = 0; i < rows.size(); ++i) {
+    const double seconds = rows.Number(i, 7);
+    const auto age = static_cast<Micros>(seconds * kSecond);
+    if (age < scope.long_after) {
+      scope.next_long = scope.long_after - age;
+      break;
+    }
+    PgSession& s = found.emplace_back().session;
+    s.pid = rows.Integer(i, 0);
+    s.backend_start_us = rows.Integer(i, 1);
+    s.xact_start_us = rows.Integer(i, 2);
+    s.query_start_us = rows.Integer(i, 3);
+    s.database = rows.Integer(i, 4);
+    s.role = rows.Integer(i, 5);
+    s.backend_type = rows.Text(i, 6);
+    s.seconds = seconds;
+  }
+  return found;
+}
+
+absl::StatusOr<std::vector<NotableSession>> LookForRoots(PgConnection& connection) {
   const bool ordered = connection.version() >= kVersion14;
   QUELL_ASSIGN_OR_RETURN(const PgRows rows, connection.Query(ordered ? sql::kBlocking14 : sql::kBlocking12));
   std::vector<PgSession> sessions;
@@ -138,36 +173,33 @@ absl::StatusOr<std::vector<BlockingRoot>> LookForRoots(PgConnection& connection)
   return FindBlockingRoots(sessions);
 }
 
+// With a session's labels, as remedies take them; of a statement, its start too.
+void PutSession(std::string_view metric, const PgScope& scope, const NotableSession& notable, double value,
+                SeriesTable& table) {
+  const PgSession& s = notable.session;
+  const std::string pid = absl::StrCat(s.pid), begun = absl::StrCat(s.backend_start_us);
+  const std::string transaction = absl::StrCat(s.xact_start_us);
+  const std::string statement = s.query_start_us == 0 ? "" : absl::StrCat(s.query_start_us);
+  table.Put(metric,
+            {{"backend_start", begun},
+             {"datname", notable.datname},
+             {"pid", pid},
+             {"query_start", statement},
+             {"server", scope.server},
+             {"usename", notable.usename},
+             {"why", notable.why},
+             {"xact_start", transaction}},
+            value);
+}
+
 void PutRoots(const PgScope& scope, SeriesTable& table) {
   for (const auto& [key, told] : scope.roots.told()) {
-    const PgSession& s = told.root.session;
-    const std::string pid = absl::StrCat(s.pid), begun = absl::StrCat(s.backend_start_us);
-    const std::string transaction = absl::StrCat(s.xact_start_us);
-    const auto put = [&, &root = told.root](std::string_view metric, double value) {
-      table.Put(metric,
-                {{"backend_start", begun},
-                 {"datname", root.datname},
-                 {"pid", pid},
-                 {"server", scope.server},
-                 {"usename", root.usename},
-                 {"xact_start", transaction}},
-                value);
-    };
-    put("pg_blocking_root_victims", told.root.victims);
-    if (told.gone_since == 0) put("pg_blocking_root_seconds", s.seconds);
+    PutSession("pg_blocking_root_victims", scope, told.notable, told.notable.victims, table);
+    if (told.gone_since == 0)
+      PutSession("pg_blocking_root_seconds", scope, told.notable, told.notable.session.seconds, table);
   }
-  for (const auto& [key, told] : scope.spared.told()) {
-    const PgSession& s = told.root.session;
-    table.Put("pg_blocking_root_spared_victims",
-              {{"backend_start", absl::StrCat(s.backend_start_us)},
-               {"datname", told.root.datname},
-               {"pid", absl::StrCat(s.pid)},
-               {"server", scope.server},
-               {"usename", told.root.usename},
-               {"why", told.root.why},
-               {"xact_start", absl::StrCat(s.xact_start_us)}},
-              told.root.victims);
-  }
+  for (const auto& [key, told] : scope.spared.told())
+    PutSession("pg_blocking_root_spared_victims", scope, told.notable, told.notable.victims, table);
 }
 
 }  // namespace
@@ -222,6 +254,7 @@ absl::Status ReadActivity(PgConnection& connection, PgScope& scope, SeriesTable&
   }
   table.Put("pg_longest_transaction_seconds", {{"server", scope.server}}, transaction);
   table.Put("pg_longest_query_seconds", {{"server", scope.server}}, statement);
+  scope.longest = statement;
   return absl::OkStatus();
 }
 
@@ -249,24 +282,39 @@ absl::Status ReadLocks(PgConnection& connection, PgScope& scope, SeriesTable& ta
 
 absl::Status ReadBlocking(PgConnection& connection, PgScope& scope, SeriesTable& table, Micros now) {
   if (scope.waiting < 0) return absl::OkStatus();
-  std::vector<BlockingRoot> roots, plain, spared;
+  std::vector<NotableSession> roots, plain, spared;
   if (scope.waiting > 0) {
     QUELL_ASSIGN_OR_RETURN(roots, LookForRoots(connection));
     // Without names a root is told of all the same, as one to be spared.
     if (const absl::Status found = FindRoles(connection, scope, roots, now); connection.broken())
       return found;
   }
-  for (BlockingRoot& root : roots) {
-    const auto role = scope.roles.find(root.session.role);
-    const PgRole* known = role == scope.roles.end() ? nullptr : &role->second;
-    if (known != nullptr) root.usename = known->name;
-    if (root.session.database != 0) root.datname = scope.DatabaseName(root.session.database);
-    root.why = WhySpared(root.session, known, scope.user);
-    (root.why.empty() ? plain : spared).push_back(root);
-  }
+  for (NotableSession& root : roots) (Name(root, scope) ? plain : spared).push_back(root);
   scope.roots.Update(plain, now);
   scope.spared.Update(spared, now);
   PutRoots(scope, table);
+  return absl::OkStatus();
+}
+
+// Asked only while a statement is old enough: else the oldest one's age, known already, says when to look
+// again.
+absl::Status ReadLongQueries(PgConnection& connection, PgScope& scope, SeriesTable& table, Micros now) {
+  std::vector<NotableSession> found, plain, spared;
+  const auto longest = static_cast<Micros>(scope.longest * kSecond);
+  scope.next_long = scope.longest > 0 ? std::max<Micros>(scope.long_after - longest, 0) : -1;
+  if (scope.longest > 0 && longest >= scope.long_after) {
+    scope.next_long = -1;
+    QUELL_ASSIGN_OR_RETURN(found, LookForLongQueries(connection, scope));
+    if (const absl::Status named = FindRoles(connection, scope, found, now); connection.broken())
+      return named;
+  }
+  for (NotableSession& one : found) (Name(one, scope) ? plain : spared).push_back(one);
+  scope.long_queries.Update(plain, now);
+  scope.long_spared.Update(spared, now);
+  for (const auto& [key, told] : scope.long_queries.told())
+    PutSession("pg_long_query_seconds", scope, told.notable, told.notable.session.seconds, table);
+  for (const auto& [key, told] : scope.long_spared.told())
+    PutSession("pg_long_query_spared_seconds", scope, told.notable, told.notable.session.seconds, table);
   return absl::OkStatus();
 }
 

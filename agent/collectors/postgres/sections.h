@@ -17,7 +17,7 @@ namespace quell::agent {
 
 // What the sections of one server share. Bounds: 50 databases by name (those made first; what belongs to
 // others is summed up under "(others)"), 50 tables, 20 replicas, 20 slots, 20 blocking roots and as many
-// spared.
+// spared, 20 long statements and as many spared.
 struct PgScope {
   static constexpr size_t kMostDatabases = 50;
   std::string server;  // the label: the entry's name
@@ -29,7 +29,12 @@ struct PgScope {
   std::map<int64_t, PgRole> roles;           // oid -> role, of sessions that blocked; at most 1000
   Micros roles_due = 0;                      // monotonic: when they are to be looked up anew
   double waiting = -1;                       // locks not granted; -1: this collection could not tell
-  BlockingMemory roots, spared;
+  SessionMemory roots, spared;
+  Micros long_after = 0;  // a statement of that age is told of by itself
+  SessionMemory long_queries, long_spared;
+  double longest = 0;  // age of the oldest statement, in seconds; 0: this collection could not tell
+  Micros next_long =
+      -1;  // when the next statement will be that old unless it ends, from this collection on; -1: none
 
   std::vector<int64_t> DatabaseIds() const;
   // The name for a label; "(others)" for one that is not among those told of.
@@ -41,6 +46,7 @@ absl::Status ReadServer(PgConnection& connection, PgScope& scope, SeriesTable& t
 absl::Status ReadActivity(PgConnection& connection, PgScope& scope, SeriesTable& table);
 absl::Status ReadLocks(PgConnection& connection, PgScope& scope, SeriesTable& table);
 absl::Status ReadBlocking(PgConnection& connection, PgScope& scope, SeriesTable& table, Micros now);
+absl::Status ReadLongQueries(PgConnection& connection, PgScope& scope, SeriesTable& table, Micros now);
 absl::Status ReadDatabases(PgConnection& connection, PgScope& scope, SeriesTable& table);
 absl::Status ReadReplication(PgConnection& connection, PgScope& scope, SeriesTable& table);
 absl::Status ReadWriter(PgConnection& connection, PgScope& scope, SeriesTable& table);

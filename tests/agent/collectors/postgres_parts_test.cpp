@@ -25,7 +25,7 @@ PgSession Session(int64_t pid, std::vector<int64_t> blockers = {}) {
 
 std::map<int64_t, int> Victims(const std::vector<PgSession>& sessions) {
   std::map<int64_t, int> out;
-  for (const BlockingRoot& root : FindBlockingRoots(sessions)) out[root.session.pid] = root.victims;
+  for (const NotableSession& root : FindBlockingRoots(sessions)) out[root.session.pid] = root.victims;
   return out;
 }
 
@@ -76,8 +76,8 @@ TEST(PgBlocking, WhomNoRemedyEnds) {
   EXPECT_EQ(WhySpared(s, &plain, "quell_monitor"), "background");
 }
 
-std::vector<BlockingRoot> Roots(int n, int victims) {
-  std::vector<BlockingRoot> roots(n);
+std::vector<NotableSession> Roots(int n, int victims) {
+  std::vector<NotableSession> roots(n);
   for (int i = 0; i < n; ++i) {
     roots[i].session = Session(i + 1);
     roots[i].victims = victims;
@@ -85,20 +85,20 @@ std::vector<BlockingRoot> Roots(int n, int victims) {
   return roots;
 }
 
-int Blocking(const BlockingMemory& memory) {
+int Blocking(const SessionMemory& memory) {
   int n = 0;
   for (const auto& [key, told] : memory.told()) n += told.gone_since == 0;
   return n;
 }
 
 TEST(PgBlocking, AGoneRootIsToldForAMinuteWithNoVictims) {
-  BlockingMemory memory;
+  SessionMemory memory;
   memory.Update(Roots(1, 7), kHour);
   ASSERT_EQ(memory.told().size(), 1u);
-  EXPECT_EQ(memory.told().begin()->second.root.victims, 7);
+  EXPECT_EQ(memory.told().begin()->second.notable.victims, 7);
   memory.Update({}, kHour + kSecond);
   ASSERT_EQ(memory.told().size(), 1u);
-  EXPECT_EQ(memory.told().begin()->second.root.victims, 0);
+  EXPECT_EQ(memory.told().begin()->second.notable.victims, 0);
   memory.Update({}, kHour + kMinute);
   EXPECT_EQ(memory.told().size(), 1u);
   memory.Update({}, kHour + kMinute + 2 * kSecond);
@@ -106,11 +106,11 @@ TEST(PgBlocking, AGoneRootIsToldForAMinuteWithNoVictims) {
 }
 
 TEST(PgBlocking, WhatIsToldIsBoundedAndNeverAFalseZero) {
-  BlockingMemory memory;
+  SessionMemory memory;
   memory.Update(Roots(500, 3), kHour);
   EXPECT_EQ(Blocking(memory), 20);
   // Twenty others have more victims: the first twenty still block, and none of them is told as gone.
-  std::vector<BlockingRoot> all = Roots(500, 3);
+  std::vector<NotableSession> all = Roots(500, 3);
   std::rotate(all.begin(), all.begin() + 100, all.end());
   memory.Update(all, kHour + kSecond);
   EXPECT_EQ(Blocking(memory), 40);
@@ -118,11 +118,11 @@ TEST(PgBlocking, WhatIsToldIsBoundedAndNeverAFalseZero) {
   for (int i = 1; i <= 200; ++i) {
     std::rotate(all.begin(), all.begin() + 7, all.end());
     memory.Update(all, kHour + i * kSecond);
-    ASSERT_LE(memory.told().size(), BlockingMemory::kMostTold + BlockingMemory::kMostRoots);
-    for (const auto& [key, told] : memory.told()) ASSERT_EQ(told.root.victims, 3);
+    ASSERT_LE(memory.told().size(), SessionMemory::kMostTold + SessionMemory::kMostNew);
+    for (const auto& [key, told] : memory.told()) ASSERT_EQ(told.notable.victims, 3);
   }
   memory.Update({}, 2 * kHour);
-  EXPECT_LE(memory.told().size(), BlockingMemory::kMostGone);
+  EXPECT_LE(memory.told().size(), SessionMemory::kMostGone);
 }
 
 TEST(PgSettings, InBaseUnitsUnderTheExportersNames) {

@@ -125,6 +125,82 @@ TEST_F(PostgresTest, RootsThatNoRemedyEndsAreToldApart) {
                                            "\", server=\"main\", usename=\"copier\", why=\"replication\"")));
 }
 
+// A statement that runs for too long is met when it does, by the names that a remedy takes; its end is told.
+TEST_F(PostgresTest, ALongStatementIsToldWithItsSession) {
+  StartServer();
+  PostgresConfig config = Config();
+  config.every = kMinute;
+  config.long_query_after = kHour;
+  collector_ = MakePostgresCollector(config);
+  auto slow = Session(), super = Session("postgres"), idle = Session();
+  ASSERT_TRUE(idle->Execute("BEGIN; SELECT 1").ok());
+  ASSERT_EQ(Collect(), absl::OkStatus());
+  EXPECT_EQ(collector_->every(), kMinute) << "nothing runs";
+  slow->Begin("SELECT pg_sleep(600)");
+  super->Begin("SELECT pg_sleep(600)");
+  ASSERT_TRUE(test::WaitFor([&] {
+    auto rows = cluster_->Psql(
+        "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep%' AND state = 'active' "
+        "AND query_start < now() - interval '200 ms'");
+    return rows.ok() && (*rows)[0][0] == "2";
+  }));
+  ASSERT_EQ(Collect(), absl::OkStatus());
+  EXPECT_TRUE(sink_.Names("pg_long_query_seconds").empty());
+  EXPECT_EQ(sink_.EventsOf("postgres.long_query"), 0);
+  EXPECT_EQ(collector_->every(), kMinute) << "it is long until then";
+
+  config.long_query_after = 100 * kMillisecond;
+  collector_ = MakePostgresCollector(config);
+  ASSERT_EQ(Collect(), absl::OkStatus());
+  const auto rows =
+      cluster_->Psql(absl::StrCat("SELECT (extract(epoch FROM backend_start) * 1000000)::bigint, "
+                                  "(extract(epoch FROM xact_start) * 1000000)::bigint, "
+                                  "(extract(epoch FROM query_start) * 1000000)::bigint "
+                                  "FROM pg_stat_activity WHERE pid = ",
+                                  slow->pid()));
+  ASSERT_TRUE(rows.ok());
+  const std::string labels =
+      absl::StrCat("{backend_start=\"", (*rows)[0][0], "\", datname=\"boutique\", pid=\"", slow->pid(),
+                   "\", query_start=\"", (*rows)[0][2],
+                   "\", server=\"main\", usename=\"shop\", xact_start=\"", (*rows)[0][1], "\"}");
+  EXPECT_EQ(sink_.Names("pg_long_query_seconds"), std::vector<std::string>{"pg_long_query_seconds" + labels});
+  EXPECT_GE(sink_.Value("pg_long_query_seconds" + labels), 0.2);
+  ASSERT_EQ(sink_.Names("pg_long_query_spared_seconds").size(), 1u);
+  EXPECT_THAT(sink_.Names("pg_long_query_spared_seconds")[0], testing::HasSubstr("why=\"superuser\""));
+  ASSERT_EQ(sink_.EventsOf("postgres.long_query"), 1) << "of what a remedy may end";
+  EXPECT_EQ(sink_.events().back().samples(0).series().name(), "pg_long_query_seconds");
+
+  ASSERT_EQ(Collect(), absl::OkStatus());
+  EXPECT_EQ(sink_.EventsOf("postgres.long_query"), 1) << "once";
+  slow->Cancel();
+  EXPECT_FALSE(slow->End().ok());
+  ASSERT_EQ(Collect(), absl::OkStatus());
+  EXPECT_EQ(sink_.Value("pg_long_query_seconds" + labels), 0);
+  clock_.Advance(kMinute + kSecond);
+  ASSERT_EQ(Collect(), absl::OkStatus());
+  EXPECT_EQ(sink_.Value("pg_long_query_seconds" + labels), -1);
+  super->Cancel();
+  EXPECT_FALSE(super->End().ok());
+}
+
+TEST_F(PostgresTest, TheNextLookIsWhenAStatementWillHaveRunForTooLong) {
+  StartServer();
+  PostgresConfig config = Config();
+  config.every = kHour;
+  config.long_query_after = kMinute;
+  collector_ = MakePostgresCollector(config);
+  auto slow = Session();
+  slow->Begin("SELECT pg_sleep(600)");
+  ASSERT_TRUE(
+      test::WaitFor([&] { return Collect().ok() && sink_.Value("pg_longest_query_seconds") > 0.05; }));
+  EXPECT_LT(collector_->every(), kMinute);
+  EXPECT_GT(collector_->every(), 30 * kSecond);
+  slow->Cancel();
+  EXPECT_FALSE(slow->End().ok());
+  ASSERT_EQ(Collect(), absl::OkStatus());
+  EXPECT_EQ(collector_->every(), kHour);
+}
+
 // An advisory lock of the session itself: its holder is in no transaction.
 TEST_F(PostgresTest, ARootOutsideOfATransactionHasNoTransactionsStart) {
   StartServer();

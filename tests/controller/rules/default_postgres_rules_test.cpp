@@ -101,13 +101,16 @@ TEST_F(DefaultPostgresRules, ConnectionsAreCountedByServer) {
 }
 
 TEST_F(DefaultPostgresRules, SlowThingsAndReplicas) {
-  For(2 * kMinute, {{"pg_longest_query_seconds", kMain, 301},
+  Labels statement = kRoot;
+  statement.Set("query_start", "1795403705111111");
+  For(2 * kMinute, {{"pg_long_query_seconds", statement, 301},
                     {"pg_longest_transaction_seconds", kMain, 901},
                     {"pg_replication_lag_seconds", kMain, 61},
                     {"pg_replication_is_replica", kMain, 1}});
   EXPECT_EQ(Fired(), (Alerts{{"PostgresLongQuery", "F"},
                              {"PostgresLongTransaction", "F"},
                              {"PostgresReplicationLag", "F"}}));
+  for (const auto& [name, value] : statement) EXPECT_EQ(LabelOf("PostgresLongQuery", name), value) << name;
 }
 
 TEST_F(DefaultPostgresRules, CountersThatRise) {
