@@ -24,7 +24,10 @@ void Check(bool holds) {
 }
 
 std::string_view NextFrame(std::string_view* in) {
-  if (in->size() < 2) return {};
+  if (in->size() < 2) {
+    in->remove_prefix(in->size());  // half a length: the end
+    return {};
+  }
   const size_t length =
       static_cast<unsigned char>((*in)[0]) | static_cast<size_t>(static_cast<unsigned char>((*in)[1])) << 8;
   const std::string_view frame = in->substr(2, length);
