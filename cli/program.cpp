@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "cli/agents.h"
+#include "cli/login.h"
 #include "cli/rules_check.h"
 #include "cli/run.h"
 #include "cli/session.h"
@@ -28,6 +29,7 @@ struct Words {
   bool all = false, every = false, failed = false;
   RunOptions run;
   TokenOptions token;
+  LoginOptions login;
 };
 
 using Verb = std::function<int(Session&)>;
@@ -52,7 +54,9 @@ class Verbs {
   void AddCommon(CLI::App& app) {
     app.add_option("-o,--output", words_.common.output, "table, wide, json or yaml")
         ->check(CLI::IsMember({"table", "wide", "json", "yaml"}));
-    app.add_option("--socket", words_.common.socket, "the controller's socket");
+    app.add_option("--socket", words_.common.socket, "the controller's Unix socket, on its own host");
+    app.add_option("--context", words_.common.context,
+                   "one of ~/.config/quell/config.yaml; else its current");
   }
 
  private:
@@ -411,7 +415,18 @@ void AddAgents(CLI::App& app, Verbs& verbs, Words& w, std::ostream& out) {
   label->add_option("LABELS", w.labels, "role=web sets a label, site- takes one away")->required();
 }
 
+void AddLogin(Verbs& verbs, Words& w) {
+  CLI::App* login = verbs.Add("login", "a key of your own, and the certificate that was made for it",
+                              [&w](Session& s) { return Login(s, w.login); });
+  login->add_option("--csr-out", w.login.request, "make a key here, and this request for a certificate");
+  login->add_option("--name", w.login.name, "who you are, for whoever reads the request");
+  login->add_option("--certificate", w.login.certificate, "what `quell-controller responder issue` wrote");
+  login->add_option("--address", w.login.address, "where the controller listens for people: HOST:7403");
+  login->add_option("--pin", w.login.pin, "the installation's trust root, as you were told it");
+}
+
 void AddAdministration(CLI::App& app, Verbs& verbs, Words& w, std::ostream& out, std::ostream& err) {
+  AddLogin(verbs, w);
   AddAgents(app, verbs, w, out);
   CLI::App* rules = app.add_subcommand("rules", "rule files")->require_subcommand(1);
   verbs

@@ -169,13 +169,15 @@ std::shared_ptr<grpc::ChannelCredentials> ControllerChannelCredentials(const Tls
   return grpc::experimental::TlsCredentials(options);
 }
 
-std::string WhyNotConnected(const grpc::Status& status, const TlsIdentity& own, const v1::TrustBundle& trust,
-                            Micros wall_now, const ServerCheck& check) {
+std::string WhyNotConnected(const grpc::Status& status, const TlsIdentity& own, std::string_view role,
+                            const v1::TrustBundle& trust, Micros wall_now, const ServerCheck& check) {
   const absl::Status server = check.last();
   if (!server.ok()) return absl::StrCat("this host refuses the controller: ", server.message());
   const auto self = PeerFromCertificate(own.certificate_pem, trust, wall_now);
-  const absl::Status mine = self.ok() ? IsAllowed(*self, "agent", trust, wall_now) : self.status();
-  if (!mine.ok()) return absl::StrCat("this host's own certificate cannot be accepted: ", mine.message());
+  const absl::Status mine = self.ok() ? IsAllowed(*self, role, trust, wall_now) : self.status();
+  if (!mine.ok())
+    return absl::StrCat(role == "agent" ? "this host's own" : "your",
+                        " certificate cannot be accepted: ", mine.message());
   return status.error_message();
 }
 

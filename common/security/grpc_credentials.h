@@ -85,9 +85,9 @@ std::shared_ptr<grpc::ChannelCredentials> ControllerChannelCredentials(const Tls
 
 // One sentence for a connection that did not come about: what this end found wrong with the controller's
 // certificate, else what is wrong with its own (which a controller refuses in the handshake without a word),
-// else gRPC's text.
-std::string WhyNotConnected(const grpc::Status& status, const TlsIdentity& own, const v1::TrustBundle& trust,
-                            Micros wall_now, const ServerCheck& check);
+// else gRPC's text. `role`: this end's own.
+std::string WhyNotConnected(const grpc::Status& status, const TlsIdentity& own, std::string_view role,
+                            const v1::TrustBundle& trust, Micros wall_now, const ServerCheck& check);
 
 // Handshakes that failed in this process, by OpenSSL's text; gRPC doesn't say from which address. At most 64
 // texts, further ones are counted as "other". Thread-safe.

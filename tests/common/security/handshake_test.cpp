@@ -63,7 +63,7 @@ class Handshake : public ::testing::Test {
     running->gate = std::make_unique<Gate>(pki_);
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0",
-                             AgentListenerCredentials(Identity(leaf), pki_.bundle(),
+                             AgentListenerCredentials(Identity(leaf), "agent", pki_.bundle(),
                                                       [this](std::string_view uri) {
                                                         absl::MutexLock lock(&mutex_);
                                                         seen_ = std::string(uri);
@@ -138,7 +138,7 @@ TEST_P(RefusedInHandshake, X02_IsCountedWithOpenSslsText) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
   EXPECT_EQ(NextFailure(before), "certificate verify failed");
   const std::string why =
-      WhyNotConnected(status, Identity(leaf), pki_.bundle(), RealClock().Wall(), ServerCheck());
+      WhyNotConnected(status, Identity(leaf), "agent", pki_.bundle(), RealClock().Wall(), ServerCheck());
   EXPECT_NE(why.find(GetParam().own_check), std::string::npos) << why;
 }
 
@@ -340,7 +340,8 @@ TEST_P(RefusedByAgent, X03_IsToldByTheAgent) {
   EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(9)) << "told before the deadline";
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_GE(check->refused(), 1u);
-  const std::string why = WhyNotConnected(status, Identity(own), pki_.bundle(), RealClock().Wall(), *check);
+  const std::string why =
+      WhyNotConnected(status, Identity(own), "agent", pki_.bundle(), RealClock().Wall(), *check);
   EXPECT_NE(why.find(GetParam().says), std::string::npos) << why;
   EXPECT_EQ(why.find("this host refuses the controller: "), 0u) << why;
 }
