@@ -23,7 +23,7 @@ struct Words {
   Common common;
   std::string kind, name, title, severity = "P2", service, incident, text, cause, fix, why, command,
                                  expression, range, step, policy, host, id, length, receiver, since, cursor,
-                                 scope_host, item, timeout = "2m";
+                                 scope_host, item, role, timeout = "2m";
   std::vector<std::string> labels, hosts, files, first;
   unsigned limit = 0;
   bool all = false, every = false, failed = false;
@@ -415,6 +415,43 @@ void AddAgents(CLI::App& app, Verbs& verbs, Words& w, std::ostream& out) {
   label->add_option("LABELS", w.labels, "role=web sets a label, site- takes one away")->required();
 }
 
+void AddResponders(CLI::App& app, Verbs& verbs, Words& w) {
+  CLI::App* responder =
+      app.add_subcommand("responder", "people, and what each may do")->require_subcommand(1);
+  verbs
+      .Add(*responder, "list", "the people and their roles",
+           [&w](Session& s) {
+             v1::GetRequest request;
+             request.set_kind("responders");
+             request.set_limit(1000);
+             request.set_all(w.all);
+             return s.Show("Get", request, [&s](const Json& document, const ViewOptions& options) {
+               if (document.value("items", Json::array()).empty()) s.Say("nobody has a role yet");
+               return ListView("responders", document, options);
+             });
+           })
+      ->add_flag("-a,--all", w.all, "those that were revoked, too");
+  CLI::App* role = verbs.Add(*responder, "role", "what somebody may do, from now on", [&w](Session& s) {
+    v1::ResponderRole request;
+    request.set_name(w.name);
+    request.set_role(w.role);
+    return s.Do("SetResponder", request);
+  });
+  role->add_option("NAME", w.name, "as their certificate has it")->required();
+  role->add_option("ROLE", w.role, "viewer, responder, approver or admin")
+      ->required()
+      ->check(CLI::IsMember({"viewer", "responder", "approver", "admin"}));
+  CLI::App* revoke =
+      verbs.Add(*responder, "revoke", "somebody may do nothing any more, from now on", [&w](Session& s) {
+        v1::PersonRevoke request;
+        request.set_name(w.name);
+        request.set_why(w.why);
+        return s.Do("RevokeResponder", request);
+      });
+  revoke->add_option("NAME", w.name, "who")->required();
+  revoke->add_option("--why", w.why, "for the record; needed");
+}
+
 void AddLogin(Verbs& verbs, Words& w) {
   CLI::App* login = verbs.Add("login", "a key of your own, and the certificate that was made for it",
                               [&w](Session& s) { return Login(s, w.login); });
@@ -427,6 +464,7 @@ void AddLogin(Verbs& verbs, Words& w) {
 
 void AddAdministration(CLI::App& app, Verbs& verbs, Words& w, std::ostream& out, std::ostream& err) {
   AddLogin(verbs, w);
+  AddResponders(app, verbs, w);
   AddAgents(app, verbs, w, out);
   CLI::App* rules = app.add_subcommand("rules", "rule files")->require_subcommand(1);
   verbs

@@ -125,10 +125,11 @@ absl::StatusOr<TlsIdentity> LoadTlsIdentity(const std::string& key_path,
   return own;
 }
 
-std::shared_ptr<grpc::ServerCredentials> AgentListenerCredentials(const TlsIdentity& own,
-                                                                  const v1::TrustBundle& trust,
-                                                                  PeerSeen seen) {
-  grpc::experimental::TlsServerCredentialsOptions options(Provider(own, AllPem(trust.agents_ca())));
+std::shared_ptr<grpc::ServerCredentials> ListenerCredentials(const TlsIdentity& own, std::string_view role,
+                                                             const v1::TrustBundle& trust, PeerSeen seen) {
+  Require(role == "agent" || role == "responder", "a listener is for agents or for responders");
+  const auto& authorities = role == "agent" ? trust.agents_ca() : trust.responders_ca();
+  grpc::experimental::TlsServerCredentialsOptions options(Provider(own, AllPem(authorities)));
   options.watch_root_certs();
   options.watch_identity_key_cert_pairs();
   options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
