@@ -83,7 +83,7 @@ TEST_F(AccessTest, X12_EveryRouteByEveryCredential) {
     EXPECT_TRUE(status == 401 || status == 403) << status << " for " << credential;
   }
   EXPECT_EQ(acts_, 0);
-  EXPECT_EQ(Status("POST", "/api/changes", all.back()), 200);
+  EXPECT_EQ(Status("POST", "/api/changes", all.back()), 201);
   EXPECT_EQ(acts_, 1);
 }
 
