@@ -47,6 +47,7 @@ Outcome SetPerson(const State& state, const v1::PersonAct& act, const std::strin
   const std::string& name = act.person_set().name();
   const std::string& role = act.person_set().role();
   if (!IsPersonName(name)) return Refuse(1, "a person's name has 1 to 64 of a-z, 0-9 and -");
+  if (name == "root") return Refuse(1, "root is who comes by the controller's own socket, and nobody else");
   if (!IsRole(role)) return Refuse(1, "a role is viewer, responder, approver or admin");
   const v1::Person* known = FindOrNull(state.people, name);
   if (known == nullptr && state.people.size() >= kMostPeople)

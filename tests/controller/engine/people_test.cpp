@@ -77,7 +77,7 @@ TEST(People, ARoleIsARecord) {
 
 TEST(People, WhatIsNoNameOrNoRoleIsRefused) {
   Scenario s(0);
-  for (const char* name : {"", "Alice", "alice,bob", "alice bob", "alice/admin", "../x", "alice\n"})
+  for (const char* name : {"", "Alice", "alice,bob", "alice bob", "alice/admin", "../x", "alice\n", "root"})
     EXPECT_EQ(Root(s, Role(name, "viewer")).exit, 1u) << name;
   for (const char* role : {"", "root", "Admin", "none", "agent", "controller", "admin,viewer"})
     EXPECT_EQ(Root(s, Role("alice", role)).exit, 1u) << role;
