@@ -6,8 +6,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
+#include "absl/strings/numbers.h"
 #include "absl/synchronization/notification.h"
+#include "common/base/clock.h"
 #include "common/base/status.h"
 
 namespace quell::cli {
@@ -16,21 +19,32 @@ namespace {
 constexpr int kCallSeconds = 30;
 constexpr int kLargestReply = 64 << 20;
 
-absl::Status FromGrpc(const grpc::Status& status, const std::string& path) {
-  if (status.ok()) return absl::OkStatus();
-  std::string text = status.error_message();
-  if (status.error_code() == grpc::StatusCode::UNAVAILABLE)
-    text = "the controller at " + path + " cannot be reached: " + text;
-  if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED && text == "Deadline Exceeded")
-    text = "the controller at " + path + " did not answer in time; what was asked for may still be done";
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), text);
-}
-
 absl::Status MayOpen(const std::string& path) {
   if (access(path.c_str(), R_OK | W_OK) == 0) return absl::OkStatus();
   if (errno == EACCES)
     return absl::PermissionDeniedError("you may not use " + path + ": be root or the controller's own user");
   return absl::UnavailableError("the controller cannot be reached: " + path + ": " + std::strerror(errno));
+}
+
+// "quell.example:7403" -> "quell.example"; "[::1]:7403" -> "::1".
+absl::StatusOr<std::string> HostOf(const std::string& address) {
+  const size_t colon = address.rfind(':');
+  int port = 0;
+  const bool has_port = colon != std::string::npos && absl::SimpleAtoi(address.substr(colon + 1), &port) &&
+                        port > 0 && port < 65536;
+  std::string host = address.substr(0, colon);
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+  if (!has_port || host.empty())
+    return absl::InvalidArgumentError("the context's address \"" + address + "\" is not HOST:PORT");
+  return host;
+}
+
+grpc::ChannelArguments Arguments() {
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kLargestReply);
+  // No proxy belongs between here and the controller.
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+  return arguments;
 }
 
 absl::StatusOr<Json> Parse(const std::string& text) {
@@ -43,8 +57,26 @@ absl::StatusOr<Json> Parse(const std::string& text) {
 }  // namespace
 
 struct Client::Impl {
-  std::string path;
+  std::string place;  // a path or an address
   std::shared_ptr<grpc::Channel> channel;
+  std::optional<Identity> identity;               // of a call by TLS
+  std::shared_ptr<security::ServerCheck> server;  // shared with the channel's verifier; null by the socket
+
+  // Why the far end could not be spoken with.
+  std::string Why(const grpc::Status& status) const {
+    if (server == nullptr) return status.error_message();
+    return security::WhyNotConnected(status, identity->tls, "responder", *identity->trust->Get(),
+                                     RealClock().Wall(), *server);
+  }
+  absl::Status ToStatus(const grpc::Status& status) const {
+    if (status.ok()) return absl::OkStatus();
+    std::string text = status.error_message();
+    if (status.error_code() == grpc::StatusCode::UNAVAILABLE)
+      text = "the controller at " + place + " cannot be reached: " + Why(status);
+    if (status.error_code() == grpc::StatusCode::DEADLINE_EXCEEDED && text == "Deadline Exceeded")
+      text = "the controller at " + place + " did not answer in time; what was asked for may still be done";
+    return absl::Status(static_cast<absl::StatusCode>(status.error_code()), text);
+  }
 };
 
 Client::Client(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -52,14 +84,24 @@ Client::~Client() = default;
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const std::string& socket_path) {
   QUELL_RETURN_IF_ERROR(MayOpen(socket_path));
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(kLargestReply);
-  // No name service and no proxy belongs between here and a socket of this machine.
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   auto impl = std::make_unique<Impl>();
-  impl->path = socket_path;
+  impl->place = socket_path;
   impl->channel =
-      grpc::CreateCustomChannel("unix:" + socket_path, grpc::InsecureChannelCredentials(), arguments);
+      grpc::CreateCustomChannel("unix:" + socket_path, grpc::InsecureChannelCredentials(), Arguments());
+  return std::unique_ptr<Client>(new Client(std::move(impl)));
+}
+
+absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const std::string& address,
+                                                        const Identity& identity) {
+  QUELL_ASSIGN_OR_RETURN(const std::string host, HostOf(address));
+  auto impl = std::make_unique<Impl>();
+  impl->place = address;
+  impl->identity = identity;
+  impl->server = std::make_shared<security::ServerCheck>();
+  impl->channel = grpc::CreateCustomChannel(
+      "dns:///" + address,
+      security::ControllerChannelCredentials(identity.tls, identity.trust, host, RealClock(), impl->server),
+      Arguments());
   return std::unique_ptr<Client>(new Client(std::move(impl)));
 }
 
@@ -79,7 +121,7 @@ absl::Status Client::Call(const std::string& method, const google::protobuf::Mes
                    done.Notify();
                  });
   done.WaitForNotification();
-  if (!status.ok()) return FromGrpc(status, impl_->path);
+  if (!status.ok()) return impl_->ToStatus(status);
   grpc::Slice reply_bytes;
   const bool whole = received.DumpToSingleSlice(&reply_bytes).ok() &&
                      reply.ParseFromArray(reply_bytes.begin(), static_cast<int>(reply_bytes.size()));

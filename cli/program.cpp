@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "cli/agents.h"
+#include "cli/login.h"
 #include "cli/rules_check.h"
 #include "cli/run.h"
 #include "cli/session.h"
@@ -22,12 +23,13 @@ struct Words {
   Common common;
   std::string kind, name, title, severity = "P2", service, incident, text, cause, fix, why, command,
                                  expression, range, step, policy, host, id, length, receiver, since, cursor,
-                                 scope_host, item, timeout = "2m";
+                                 scope_host, item, role, timeout = "2m";
   std::vector<std::string> labels, hosts, files, first;
   unsigned limit = 0;
   bool all = false, every = false, failed = false;
   RunOptions run;
   TokenOptions token;
+  LoginOptions login;
 };
 
 using Verb = std::function<int(Session&)>;
@@ -52,7 +54,9 @@ class Verbs {
   void AddCommon(CLI::App& app) {
     app.add_option("-o,--output", words_.common.output, "table, wide, json or yaml")
         ->check(CLI::IsMember({"table", "wide", "json", "yaml"}));
-    app.add_option("--socket", words_.common.socket, "the controller's socket");
+    app.add_option("--socket", words_.common.socket, "the controller's Unix socket, on its own host");
+    app.add_option("--context", words_.common.context,
+                   "one of ~/.config/quell/config.yaml; else its current");
   }
 
  private:
@@ -411,7 +415,56 @@ void AddAgents(CLI::App& app, Verbs& verbs, Words& w, std::ostream& out) {
   label->add_option("LABELS", w.labels, "role=web sets a label, site- takes one away")->required();
 }
 
+void AddResponders(CLI::App& app, Verbs& verbs, Words& w) {
+  CLI::App* responder =
+      app.add_subcommand("responder", "people, and what each may do")->require_subcommand(1);
+  verbs
+      .Add(*responder, "list", "the people and their roles",
+           [&w](Session& s) {
+             v1::GetRequest request;
+             request.set_kind("responders");
+             request.set_limit(1000);
+             request.set_all(w.all);
+             return s.Show("Get", request, [&s](const Json& document, const ViewOptions& options) {
+               if (document.value("items", Json::array()).empty()) s.Say("nobody has a role yet");
+               return ListView("responders", document, options);
+             });
+           })
+      ->add_flag("-a,--all", w.all, "those that were revoked, too");
+  CLI::App* role = verbs.Add(*responder, "role", "what somebody may do, from now on", [&w](Session& s) {
+    v1::ResponderRole request;
+    request.set_name(w.name);
+    request.set_role(w.role);
+    return s.Do("SetResponder", request);
+  });
+  role->add_option("NAME", w.name, "as their certificate has it")->required();
+  role->add_option("ROLE", w.role, "viewer, responder, approver or admin")
+      ->required()
+      ->check(CLI::IsMember({"viewer", "responder", "approver", "admin"}));
+  CLI::App* revoke =
+      verbs.Add(*responder, "revoke", "somebody may do nothing any more, from now on", [&w](Session& s) {
+        v1::PersonRevoke request;
+        request.set_name(w.name);
+        request.set_why(w.why);
+        return s.Do("RevokeResponder", request);
+      });
+  revoke->add_option("NAME", w.name, "who")->required();
+  revoke->add_option("--why", w.why, "for the record; needed");
+}
+
+void AddLogin(Verbs& verbs, Words& w) {
+  CLI::App* login = verbs.Add("login", "a key of your own, and the certificate that was made for it",
+                              [&w](Session& s) { return Login(s, w.login); });
+  login->add_option("--csr-out", w.login.request, "make a key here, and this request for a certificate");
+  login->add_option("--name", w.login.name, "who you are, for whoever reads the request");
+  login->add_option("--certificate", w.login.certificate, "what `quell-controller responder issue` wrote");
+  login->add_option("--address", w.login.address, "where the controller listens for people: HOST:7403");
+  login->add_option("--pin", w.login.pin, "the installation's trust root, as you were told it");
+}
+
 void AddAdministration(CLI::App& app, Verbs& verbs, Words& w, std::ostream& out, std::ostream& err) {
+  AddLogin(verbs, w);
+  AddResponders(app, verbs, w);
   AddAgents(app, verbs, w, out);
   CLI::App* rules = app.add_subcommand("rules", "rule files")->require_subcommand(1);
   verbs

@@ -1,5 +1,6 @@
 #include "cli/session.h"
 
+#include "common/base/clock.h"
 #include "common/base/status.h"
 #include "common/text/encode.h"
 
@@ -10,12 +11,38 @@ constexpr char kDefaultSocket[] = "/run/quell-controller/operator.sock";
 
 }  // namespace
 
+// The way to the controller, once: what was said comes before what the environment says, and that before the
+// file.
+absl::Status Session::Choose() {
+  if (chosen_) return absl::OkStatus();
+  if (!common_.socket.empty() && !common_.context.empty())
+    return absl::InvalidArgumentError("--socket and --context: say one of them");
+  socket_ = common_.socket;
+  if (socket_.empty() && common_.context.empty()) socket_ = around_.environment("QUELL_SOCKET");
+  if (socket_.empty()) {
+    const std::string directory = ConfigDirectory(around_);
+    QUELL_ASSIGN_OR_RETURN(const Contexts contexts, ReadContexts(directory));
+    if (common_.context.empty() && contexts.current.empty()) {
+      socket_ = kDefaultSocket;
+    } else {
+      QUELL_ASSIGN_OR_RETURN(context_, FindContext(directory, contexts, common_.context));
+      QUELL_ASSIGN_OR_RETURN(identity_, LoadIdentity(context_, RealClock().Wall()));
+    }
+  }
+  chosen_ = true;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<const Identity*> Session::identity() {
+  QUELL_RETURN_IF_ERROR(Choose());
+  return identity_ ? &*identity_ : nullptr;
+}
+
 absl::StatusOr<Client*> Session::controller() {
+  QUELL_RETURN_IF_ERROR(Choose());
   if (client_ == nullptr) {
-    std::string path = common_.socket;
-    if (path.empty()) path = around_.environment("QUELL_SOCKET");
-    if (path.empty()) path = kDefaultSocket;
-    QUELL_ASSIGN_OR_RETURN(client_, Client::Connect(path));
+    QUELL_ASSIGN_OR_RETURN(
+        client_, identity_ ? Client::Connect(context_.address, *identity_) : Client::Connect(socket_));
   }
   return client_.get();
 }

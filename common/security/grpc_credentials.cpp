@@ -125,10 +125,11 @@ absl::StatusOr<TlsIdentity> LoadTlsIdentity(const std::string& key_path,
   return own;
 }
 
-std::shared_ptr<grpc::ServerCredentials> AgentListenerCredentials(const TlsIdentity& own,
-                                                                  const v1::TrustBundle& trust,
-                                                                  PeerSeen seen) {
-  grpc::experimental::TlsServerCredentialsOptions options(Provider(own, AllPem(trust.agents_ca())));
+std::shared_ptr<grpc::ServerCredentials> ListenerCredentials(const TlsIdentity& own, std::string_view role,
+                                                             const v1::TrustBundle& trust, PeerSeen seen) {
+  Require(role == "agent" || role == "responder", "a listener is for agents or for responders");
+  const auto& authorities = role == "agent" ? trust.agents_ca() : trust.responders_ca();
+  grpc::experimental::TlsServerCredentialsOptions options(Provider(own, AllPem(authorities)));
   options.watch_root_certs();
   options.watch_identity_key_cert_pairs();
   options.set_cert_request_type(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
@@ -169,13 +170,15 @@ std::shared_ptr<grpc::ChannelCredentials> ControllerChannelCredentials(const Tls
   return grpc::experimental::TlsCredentials(options);
 }
 
-std::string WhyNotConnected(const grpc::Status& status, const TlsIdentity& own, const v1::TrustBundle& trust,
-                            Micros wall_now, const ServerCheck& check) {
+std::string WhyNotConnected(const grpc::Status& status, const TlsIdentity& own, std::string_view role,
+                            const v1::TrustBundle& trust, Micros wall_now, const ServerCheck& check) {
   const absl::Status server = check.last();
   if (!server.ok()) return absl::StrCat("this host refuses the controller: ", server.message());
   const auto self = PeerFromCertificate(own.certificate_pem, trust, wall_now);
-  const absl::Status mine = self.ok() ? IsAllowed(*self, "agent", trust, wall_now) : self.status();
-  if (!mine.ok()) return absl::StrCat("this host's own certificate cannot be accepted: ", mine.message());
+  const absl::Status mine = self.ok() ? IsAllowed(*self, role, trust, wall_now) : self.status();
+  if (!mine.ok())
+    return absl::StrCat(role == "agent" ? "this host's own" : "your",
+                        " certificate cannot be accepted: ", mine.message());
   return status.error_message();
 }
 

@@ -1,5 +1,5 @@
-// What gRPC's two ends show each other. The agents' listener asks for a client certificate of the agents' CA
-// in the handshake (OpenSSL refuses what doesn't chain, is out of date or has the wrong purpose); role, name
+// What gRPC's two ends show each other. A listener asks for a client certificate of its role's CA in the
+// handshake (OpenSSL refuses what doesn't chain, is out of date or has the wrong purpose); role, name
 // and revocation are asked in the handler, by PeerOfCall, so that the refusal reaches the peer as a status.
 // The agent checks the controller's certificate wholly itself, so that it can say why it refused one.
 //
@@ -52,9 +52,9 @@ absl::StatusOr<TlsIdentity> LoadTlsIdentity(const std::string& key_path, const s
 // Called in the handshake with the peer's URI name, on a thread of gRPC's: what to write down as the last
 // peer before a crash.
 using PeerSeen = std::function<void(std::string_view uri)>;
-std::shared_ptr<grpc::ServerCredentials> AgentListenerCredentials(const TlsIdentity& own,
-                                                                  const v1::TrustBundle& trust,
-                                                                  PeerSeen seen);
+// `role`: of those who are let in, "agent" or "responder".
+std::shared_ptr<grpc::ServerCredentials> ListenerCredentials(const TlsIdentity& own, std::string_view role,
+                                                             const v1::TrustBundle& trust, PeerSeen seen);
 
 // The PEM certificate that the caller showed; "" when it showed none.
 std::string CertificateOfCall(const grpc::ServerContextBase& context);
@@ -85,9 +85,9 @@ std::shared_ptr<grpc::ChannelCredentials> ControllerChannelCredentials(const Tls
 
 // One sentence for a connection that did not come about: what this end found wrong with the controller's
 // certificate, else what is wrong with its own (which a controller refuses in the handshake without a word),
-// else gRPC's text.
-std::string WhyNotConnected(const grpc::Status& status, const TlsIdentity& own, const v1::TrustBundle& trust,
-                            Micros wall_now, const ServerCheck& check);
+// else gRPC's text. `role`: this end's own.
+std::string WhyNotConnected(const grpc::Status& status, const TlsIdentity& own, std::string_view role,
+                            const v1::TrustBundle& trust, Micros wall_now, const ServerCheck& check);
 
 // Handshakes that failed in this process, by OpenSSL's text; gRPC doesn't say from which address. At most 64
 // texts, further ones are counted as "other". Thread-safe.

@@ -14,6 +14,8 @@ namespace {
 
 constexpr size_t kMostReasons = 64;
 constexpr std::string_view kFailed = "Handshake failed with fatal error";
+// Of a peer that never finished its handshake.
+constexpr std::string_view kTimedOut = "TlsServerSecurityConnector::cancel_check_peer error";
 // Said once per connection to an address, where a verifier of ours checks the name.
 constexpr std::string_view kNoise = "No match found for server name";
 
@@ -65,6 +67,7 @@ void OnGrpcLog(gpr_log_func_args* args) {
   const std::string_view text = args->message;
   if (text.substr(0, kNoise.size()) == kNoise) return;
   if (text.substr(0, kFailed.size()) == kFailed) return Failures().Add(ReasonOf(text));
+  if (text.substr(0, kTimedOut.size()) == kTimedOut) return Failures().Add("handshake not finished");
   if (args->severity == GPR_LOG_SEVERITY_ERROR) LogWarning("gRPC: %s", args->message);
 }
 

@@ -1,8 +1,7 @@
 #include "common/security/pki_command.h"
 
-#include <map>
-
 #include "absl/strings/numbers.h"
+#include "common/security/command_flags.h"
 #include "common/security/pki.h"
 
 namespace quell::security {
@@ -14,37 +13,8 @@ constexpr char kUsage[] =
     "       quell-controller pki recover --dir D --root-key F --bundle F (--dns NAME | --address IP)...\n"
     "                                 [--passphrase-file F]\n"
     "       quell-controller pki issue-agent --dir D --agent HOST [--agent-days N]\n";
+constexpr char kProgram[] = "quell-controller pki";
 constexpr int kMostDays = 825;
-
-struct Flags {
-  std::map<std::string, std::vector<std::string>> values;
-
-  std::string One(const std::string& name) const {
-    const auto found = values.find(name);
-    return found == values.end() ? "" : found->second.back();
-  }
-  std::vector<std::string> All(const std::string& name) const {
-    const auto found = values.find(name);
-    return found == values.end() ? std::vector<std::string>{} : found->second;
-  }
-};
-
-// False, with one line on `err`, at the first word that is not understood.
-bool ParseFlags(const std::vector<std::string>& args, const std::vector<std::string>& known, Flags& flags,
-                std::ostream& err) {
-  for (size_t i = 1; i < args.size(); i += 2) {
-    bool is_known = false;
-    for (const auto& name : known) is_known = is_known || args[i] == name;
-    if (!is_known || i + 1 >= args.size()) {
-      err << "quell-controller pki: " << (is_known ? "this option needs a value: " : "no such option: ")
-          << args[i] << "\n"
-          << kUsage;
-      return false;
-    }
-    flags.values[args[i]].push_back(args[i + 1]);
-  }
-  return true;
-}
 
 // Days as a life; 30 when not given; -1 when it is no number from 1 to 825.
 Micros Life(const Flags& flags, std::ostream& err) {
@@ -70,17 +40,7 @@ bool ReadOptions(const Flags& flags, PkiOptions& options, std::ostream& err) {
   options.directory = flags.One("--dir");
   options.dns = flags.All("--dns");
   options.addresses = flags.All("--address");
-  const std::string file = flags.One("--passphrase-file");
-  if (file.empty()) return true;
-  auto passphrase = ReadSecretFile(file);
-  if (!passphrase.ok()) return Failed(passphrase.status(), err) == 0;
-  std::string line = passphrase->Reveal().substr(0, passphrase->Reveal().find('\n'));
-  if (line.size() < 8) {
-    err << "quell-controller pki: the passphrase in " << file << " is shorter than 8 bytes\n";
-    return false;
-  }
-  options.passphrase = Secret(std::move(line));
-  return true;
+  return ReadPassphrase(flags, kProgram, options.passphrase, err);
 }
 
 void PrintMade(const PkiMade& made, std::ostream& out) {
@@ -140,7 +100,10 @@ int RunPkiCommand(const std::vector<std::string>& args, std::ostream& out, std::
   if (!recover) known.insert(known.end(), {"--agent", "--agent-days"});
   if (recover) known.insert(known.end(), {"--root-key", "--bundle"});
   if (init || recover) known.insert(known.end(), {"--dns", "--address", "--passphrase-file"});
-  if (!ParseFlags(args, known, flags, err)) return 2;
+  if (!ParseFlags({args.begin() + 1, args.end()}, known, kProgram, flags, err)) {
+    err << kUsage;
+    return 2;
+  }
   const Micros life = Life(flags, err);
   if (life < 0) return 2;
   if (recover) return Recover(flags, out, err, wall_now);

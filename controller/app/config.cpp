@@ -34,8 +34,9 @@ void ReadListen(config::MapReader& map, config::Problems& problems, ControllerCo
     listen.String("agents", &config.listen_agents);
     listen.String("web", &config.listen_web);
     listen.String("enrol", &config.listen_enrol);
+    listen.String("responders", &config.listen_responders);
     listen.Finish();
-    for (const char* key : {"agents", "web", "enrol"}) {
+    for (const char* key : {"agents", "web", "enrol", "responders"}) {
       const config::YamlNode* value = node.Find(key);
       if (value != nullptr && value->scalar.rfind(':') == std::string::npos) {
         problems.Add(value->At("an address to listen on is host:port"));

@@ -49,7 +49,8 @@ struct PkiPaths {
 struct ControllerConfig {
   std::string listen_agents = "0.0.0.0:7400";
   std::string listen_web = "127.0.0.1:7402";
-  std::string listen_enrol;  // empty: nobody enrols here
+  std::string listen_enrol;       // empty: nobody enrols here
+  std::string listen_responders;  // empty: people come by the socket alone
   Micros certificate_lifetime = kDay;
   std::string socket = "/run/quell/controller.sock";
   std::string sqlite = "/var/lib/quell-controller/log.db";

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/status.h"
 #include "controller/app/shard_metrics.h"
+#include "controller/notify/break_glass.h"
 #include "controller/store/sqlite.h"
 
 namespace quell::app {
@@ -99,6 +100,7 @@ void Controller::Reload(Loaded loaded) {
 void Controller::Stop() {
   if (std::exchange(stopped_, true)) return;
   ready_ = false;
+  responders_.reset();
   operators_.reset();
   web_.reset();
   enrol_.reset();
@@ -321,6 +323,16 @@ absl::Status Controller::StartListeners() {
                                                       .config = config_.config,
                                                       .info = info});
   QUELL_ASSIGN_OR_RETURN(operators_, operators::OperatorServer::Start(config_.socket, *backend_));
+  if (!config_.listen_responders.empty()) {
+    operators::ResponderServer::Parts parts{
+        .backend = *backend_, .clock = clock_, .trust = trust_, .peer_seen = {}};
+    QUELL_ASSIGN_OR_RETURN(responders_, operators::ResponderServer::Start(config_.listen_responders,
+                                                                          *identity_, std::move(parts)));
+    LogInfo("responders at port %d", responders_->port());
+    if (!notify::TellsManagement(config_.config))
+      LogWarning("use of %s is told to nobody: there is no receiver named %s", config_.socket,
+                 notify::kManagement);
+  }
   http::HttpOptions web;
   web.listen = config_.listen_web;
   changes_ = std::make_unique<http::ChangeReceiver>(
@@ -388,6 +400,9 @@ void Controller::AddMetrics() {
                               [this] { return static_cast<double>(outbox()->failed()); });
   metrics_.AddCounterCallback("quell_operators_refused_total", "Connections of users who may not administer.",
                               [this] { return static_cast<double>(operators_->refused()); });
+  metrics_.AddCounterCallback(
+      "quell_responders_refused_total", "Calls of people whose certificate or name has no role here.",
+      [this] { return responders_ == nullptr ? 0.0 : static_cast<double>(responders_->refused()); });
   metrics_.AddCounterCallback("quell_operators_waits_total",
                               "Times that one had to wait because this process had no descriptor left.",
                               [this] { return static_cast<double>(operators_->waits()); });

@@ -23,6 +23,7 @@
 #include "controller/http/server.h"
 #include "controller/ingest/hosts_file.h"
 #include "controller/ingest/server.h"
+#include "controller/operator/responders.h"
 #include "controller/operator/service.h"
 #include "controller/receivers/outbox.h"
 #include "controller/store/sqlite_log_store.h"
@@ -41,6 +42,7 @@ class Controller final : public Rim {
   void Stop();  // idempotent
   int agents_port() const { return ingest_->port(); }
   int web_port() const { return web_->port(); }
+  int responders_port() const { return responders_ == nullptr ? 0 : responders_->port(); }
   int enrol_port() const { return enrol_ == nullptr ? 0 : enrol_->port(); }
 
  private:
@@ -114,6 +116,7 @@ class Controller final : public Rim {
   std::unique_ptr<ingest::IngestServer> ingest_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<operators::OperatorServer> operators_;
+  std::unique_ptr<operators::ResponderServer> responders_;  // null: people come by the socket alone
   std::unique_ptr<http::ChangeReceiver> changes_;
   std::unique_ptr<http::HttpServer> web_;
   std::atomic<bool> ready_{false};

@@ -14,6 +14,7 @@
 #include "common/base/status.h"
 #include "common/security/grpc_credentials.h"
 #include "common/security/pki_command.h"
+#include "common/security/responder_command.h"
 #include "controller/app/controller.h"
 #include "controller/app/load.h"
 
@@ -36,6 +37,11 @@ constexpr char kUsage[] =
     "                                         new keys for an installation whose controller was lost\n"
     "  quell-controller pki issue-agent --dir D --agent HOST [--agent-days N]\n"
     "                                         keys for one more host\n"
+    "  quell-controller responder issue REQUEST --name NAME --dir PKI [--days N] [--passphrase-file F] "
+    "[--out F]\n"
+    "                                         certifies a person's key, from `quell login --csr-out`, for "
+    "at\n"
+    "                                         most 30 days\n"
     "  quell-controller --version | --help\n"
     "\n"
     "FILE is /etc/quell/controller.yaml unless said.\n";
@@ -187,6 +193,8 @@ int Main(int argc, char** argv) {
   const std::string verb = words[0];
   words.erase(words.begin());
   if (verb == "pki") return security::RunPkiCommand(words, std::cout, std::cerr, RealClock().Wall());
+  if (verb == "responder")
+    return security::RunResponderCommand(words, std::cout, std::cerr, RealClock().Wall());
   if (verb == "--version" || verb == "version") {
     puts("quell-controller " QUELL_VERSION);
     return 0;

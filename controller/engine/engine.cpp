@@ -13,11 +13,13 @@
 #include "controller/engine/outcome.h"
 #include "controller/engine/readable.h"
 #include "controller/fleet/enrolment.h"
+#include "controller/fleet/people.h"
 #include "controller/incidents/acts.h"
 #include "controller/incidents/changes.h"
 #include "controller/incidents/correlate.h"
 #include "controller/incidents/find.h"
 #include "controller/incidents/lifecycle.h"
+#include "controller/notify/break_glass.h"
 #include "controller/notify/outbox.h"
 #include "controller/notify/paging.h"
 #include "controller/policy/hold.h"
@@ -513,6 +515,7 @@ class Cascade {
       answer.id = outcome.reply->id;
     }
     Add(std::move(outcome));
+    if (answer.exit == 0) Add(notify::OnBreakGlass(state_, act, now_));
     handled_.intents.emplace_back(std::move(answer));
   }
 
@@ -521,6 +524,7 @@ class Cascade {
     const std::string who = (source ? "ci:" : "person:") + act.person();
     if (source && !act.has_change_start() && !act.has_change_finish())
       return Refuse(4, "a source from outside tells of changes alone");
+    if (std::string why = fleet::WhyNoLonger(state_, act); !why.empty()) return Refuse(4, std::move(why));
     switch (act.act_case()) {
       case v1::PersonAct::kDeclare:
         return incidents::DeclareIncident(state_, act.declare(), who, now_);
@@ -556,6 +560,10 @@ class Cascade {
         return fleet::RevokeAgent(state_, act.agent_revoke(), now_);
       case v1::PersonAct::kAgentLabels:
         return fleet::LabelAgent(state_, act.agent_labels());
+      case v1::PersonAct::kPersonSet:
+        return fleet::SetPerson(state_, act, who, now_);
+      case v1::PersonAct::kPersonRevoke:
+        return fleet::RevokePerson(state_, act, who, now_);
       default:
         return Refuse(1, "this controller does not know that act");
     }

@@ -47,7 +47,8 @@ struct Answer {  // to a waiting person, or to a host that enrols
   std::string request;
   uint32_t exit = 0;  // 0 done, 1 failed, 3 no such thing, 4 not allowed, 5 withheld
   std::string message;
-  std::string kind, id;  // the entity to show: "incident", "command", "hold", "notice", "token", "host"
+  std::string kind, id;  // the entity to show: "incident", "command", "hold", "notice", "token", "host",
+                         // "person"
 };
 // The `request` of the answer to a HostEnrolled.
 inline std::string EnrolRequest(const std::string& host_id) { return "enrol/" + host_id; }

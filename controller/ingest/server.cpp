@@ -273,7 +273,7 @@ class IngestServer::Impl {
     grpc::ServerBuilder builder;
     SetArguments(builder);
     builder.AddListeningPort(
-        address, security::AgentListenerCredentials(identity, *parts_.trust->Get(), parts_.peer_seen),
+        address, security::ListenerCredentials(identity, "agent", *parts_.trust->Get(), parts_.peer_seen),
         &port_);
     builder.RegisterService(&service_);
     server_ = builder.BuildAndStart();

@@ -63,8 +63,8 @@ class OperatorBackend {
   // DeadlineExceeded: it may still be done. ResourceExhausted: too many wait.
   virtual absl::StatusOr<engine::Answer> Submit(v1::PersonAct act, absl::Duration timeout) = 0;
 
-  // Rows by kind: incident, command, signal, host, notice, hold, decision, event, token, and evidence (what a
-  // host reported of it, by the command's id).
+  // Rows by kind: incident, command, signal, host, notice, hold, decision, event, token, person, and evidence
+  // (what a host reported of it, by the command's id).
   virtual absl::StatusOr<RowPage> List(std::string_view kind, const RowFilter& filter, size_t limit,
                                        std::string_view cursor) = 0;
   virtual absl::StatusOr<engine::ProjectionRow> Find(std::string_view kind,

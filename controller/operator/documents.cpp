@@ -175,6 +175,7 @@ const std::vector<RowKind>& RowKinds() {
       {"decisions", "decision", Plain<v1::Decision, DecisionJson>},
       {"events", "event", Plain<v1::AppEvent, EventJson>},
       {"tokens", "token", Plain<v1::JoinToken, TokenJson>},
+      {"responders", "person", Plain<v1::Person, PersonJson>},
   };
   return *kinds;
 }
@@ -506,7 +507,12 @@ absl::StatusOr<Json> ExplainDocument(OperatorBackend& backend, std::string_view 
 }
 
 Json WhoAmIDocument(const Caller& caller) {
-  return {{"name", caller.name}, {"role", RoleName(caller.role)}, {"via", caller.via}, {"uid", caller.uid}};
+  Json json = {{"name", caller.name}, {"role", RoleName(caller.role)}, {"via", caller.via}};
+  if (caller.expires == 0)
+    json["uid"] = caller.uid;
+  else
+    json["certificate_expires_at"] = TimeJson(caller.expires);
+  return json;
 }
 
 Json VersionDocument(const ProgramInfo& info) {

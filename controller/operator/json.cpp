@@ -384,6 +384,14 @@ Json TokenJson(const v1::JoinToken& token) {
           {"host_id", TextOrNull(token.host_id())}};
 }
 
+Json PersonJson(const v1::Person& person) {
+  return {{"name", person.name()},
+          {"role", person.role()},
+          {"state", person.revoked() ? "revoked" : "in_force"},
+          {"since", TimeJson(person.since_us())},
+          {"by", person.by()}};
+}
+
 Json HostJson(const v1::Host& host) {
   Json apps = Json::array();
   for (const auto& app : host.apps()) {

@@ -31,6 +31,7 @@ Json PlanJson(const v1::Plan& plan, uint64_t incident_number);
 Json SignalJson(const v1::Signal& signal);
 // Never its hash, key or certificate.
 Json TokenJson(const v1::JoinToken& token);
+Json PersonJson(const v1::Person& person);
 Json HostJson(const v1::Host& host);
 // `now` tells whether it is under way: running, finished, failed, expired; done for a moment's.
 Json ChangeJson(const v1::Change& change, Micros now);

@@ -44,6 +44,8 @@ const std::vector<RoleRow>& RoleTable() {
       {"/quell.v1.Operator/RevokeAgent", Role::kAdmin},
       {"/quell.v1.Operator/DeleteAgent", Role::kAdmin},
       {"/quell.v1.Operator/LabelAgent", Role::kAdmin},
+      {"/quell.v1.Operator/SetResponder", Role::kAdmin},
+      {"/quell.v1.Operator/RevokeResponder", Role::kAdmin},
   };
   return *table;
 }
@@ -62,6 +64,12 @@ std::string_view RoleName(Role role) {
       break;
   }
   return "none";
+}
+
+Role RoleOf(std::string_view name) {
+  for (const Role role : {Role::kViewer, Role::kResponder, Role::kApprover, Role::kAdmin})
+    if (RoleName(role) == name) return role;
+  return Role::kNone;
 }
 
 absl::Status Authorise(const Caller& caller, std::string_view method) {

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "common/base/ids.h"
+#include "common/base/log.h"
 #include "common/base/status.h"
 #include "common/security/join_token.h"
 #include "controller/operator/documents.h"
@@ -21,8 +22,6 @@ constexpr size_t kLongestTitle = 200;
 constexpr size_t kLongestText = 4000;
 constexpr size_t kMostHosts = 1000;
 constexpr size_t kLongestExpression = 16 << 10;
-constexpr int kMostThreads = 32;
-constexpr int kLargestRequest = 256 << 10;
 
 grpc::Status ToGrpc(const absl::Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
@@ -52,10 +51,9 @@ bool HasLabels(const v1::Host& host, const google::protobuf::Map<std::string, st
 }  // namespace
 
 absl::StatusOr<Caller> OperatorService::Admit(Context* context, std::string_view method) const {
-  const std::optional<Caller> caller = caller_of_(context->peer());
-  if (!caller) return absl::PermissionDeniedError("it is not known who is at the far end of this connection");
-  QUELL_RETURN_IF_ERROR(Authorise(*caller, method));
-  return *caller;
+  QUELL_ASSIGN_OR_RETURN(Caller caller, caller_of_(*context));
+  QUELL_RETURN_IF_ERROR(Authorise(caller, method));
+  return caller;
 }
 
 grpc::Status OperatorService::Read(Context* context, std::string_view method, v1::Document* out,
@@ -111,6 +109,11 @@ absl::StatusOr<Json> OperatorService::Entity(const engine::Answer& answer) {
     v1::JoinToken token;
     if (token.ParseFromString(row.message)) return TokenJson(token);
   }
+  if (answer.kind == "person") {
+    QUELL_ASSIGN_OR_RETURN(const engine::ProjectionRow row, backend_.Find("person", answer.id));
+    v1::Person person;
+    if (person.ParseFromString(row.message)) return PersonJson(person);
+  }
   if (answer.kind == "notice") {
     Json notices = Json::array();
     for (const std::string& id :
@@ -131,7 +134,12 @@ grpc::Status OperatorService::Act(Context* context, std::string_view method, v1:
   v1::PersonAct act;
   act.set_person(caller->name);
   act.set_via(caller->via);
+  act.set_role(std::string(RoleName(caller->role)));
+  act.set_break_glass(caller->via == "socket");
   if (const absl::Status filled = fill(*caller, act); !filled.ok()) return ToGrpc(filled);
+  if (act.break_glass())
+    LogInfo("%s, by the operators' socket: %s", caller->name,
+            std::string(method.substr(method.rfind('/') + 1)));
   const auto answer = backend_.Submit(std::move(act), kActTime);
   if (!answer.ok()) return ToGrpc(answer.status());
   out->set_exit(answer->exit);
@@ -462,6 +470,26 @@ grpc::Status OperatorService::LabelAgent(Context* c, const v1::AgentLabels* in, 
   });
 }
 
+// ---- who the people are
+
+grpc::Status OperatorService::SetResponder(Context* c, const v1::ResponderRole* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/SetResponder", out, [&](const Caller&, v1::PersonAct& act) {
+    act.mutable_person_set()->set_name(in->name());
+    act.mutable_person_set()->set_role(in->role());
+    return absl::OkStatus();
+  });
+}
+
+grpc::Status OperatorService::RevokeResponder(Context* c, const v1::PersonRevoke* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/RevokeResponder", out,
+             [&](const Caller&, v1::PersonAct& act) -> absl::Status {
+               if (in->why().empty()) return absl::InvalidArgumentError("that needs a reason: --why \"…\"");
+               QUELL_RETURN_IF_ERROR(TooLong(in->why(), kLongestText, "the reason"));
+               *act.mutable_person_revoke() = *in;
+               return absl::OkStatus();
+             });
+}
+
 // ---- the server
 
 absl::StatusOr<std::unique_ptr<OperatorServer>> OperatorServer::Start(const std::string& socket_path,
@@ -470,12 +498,15 @@ absl::StatusOr<std::unique_ptr<OperatorServer>> OperatorServer::Start(const std:
   QUELL_ASSIGN_OR_RETURN(out->socket_, OperatorSocket::Listen(socket_path));
   OperatorSocket& socket = *out->socket_;
   out->service_ = std::make_unique<OperatorService>(
-      backend, [&socket](const std::string& peer) { return socket.CallerOf(peer); });
+      backend, [&socket](const grpc::ServerContext& context) -> absl::StatusOr<Caller> {
+        if (auto caller = socket.CallerOf(context.peer())) return *std::move(caller);
+        return absl::PermissionDeniedError("it is not known who is at the far end of this connection");
+      });
   grpc::ResourceQuota quota("operators");
-  quota.SetMaxThreads(kMostThreads);
+  quota.SetMaxThreads(kMostOperatorThreads);
   grpc::ServerBuilder builder;
   builder.SetResourceQuota(quota);
-  builder.SetMaxReceiveMessageSize(kLargestRequest);
+  builder.SetMaxReceiveMessageSize(kLargestOperatorRequest);
   builder.RegisterService(out->service_.get());
   out->server_ = builder.BuildAndStart();
   if (out->server_ == nullptr) return absl::InternalError("starting the operators' service failed");

@@ -1,5 +1,5 @@
 // The operator service: role first, then references, then either a document made of rows or an act that the
-// engine answers. Owned by OperatorServer; gRPC's threads call it (at most 32 at a time).
+// engine answers. Owned by OperatorServer or ResponderServer; gRPC's threads call it (at most 32 at a time).
 #pragma once
 #include <grpcpp/grpcpp.h>
 
@@ -17,7 +17,11 @@
 
 namespace quell::operators {
 
-using CallerOf = std::function<std::optional<Caller>(const std::string& peer)>;
+// Who is at the far end of a call; PermissionDenied with a sentence when it is nobody who may ask anything.
+using CallerOf = std::function<absl::StatusOr<Caller>(const grpc::ServerContext& context)>;
+// Of one listener. Messages of more than that end their call.
+inline constexpr int kMostOperatorThreads = 32;
+inline constexpr int kLargestOperatorRequest = 256 << 10;
 
 class OperatorService final : public v1::Operator::Service {
  public:
@@ -52,6 +56,8 @@ class OperatorService final : public v1::Operator::Service {
   grpc::Status RevokeAgent(Context* c, const v1::AgentAct* in, v1::ActReply* out) override;
   grpc::Status DeleteAgent(Context* c, const v1::AgentAct* in, v1::ActReply* out) override;
   grpc::Status LabelAgent(Context* c, const v1::AgentLabels* in, v1::ActReply* out) override;
+  grpc::Status SetResponder(Context* c, const v1::ResponderRole* in, v1::ActReply* out) override;
+  grpc::Status RevokeResponder(Context* c, const v1::PersonRevoke* in, v1::ActReply* out) override;
 
  private:
   using MakeDocument = std::function<absl::StatusOr<Json>(const Caller&)>;

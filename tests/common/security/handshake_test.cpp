@@ -29,7 +29,7 @@ TlsIdentity Identity(const TestLeaf& leaf) { return {Secret(leaf.key_pem), leaf.
 // Answers every unary call: OK for a peer that PeerOfCall takes, its refusal otherwise.
 class Gate final : public grpc::CallbackGenericService {
  public:
-  explicit Gate(const TestPki& pki) : pki_(pki) {}
+  Gate(const TestPki& pki, std::string role) : pki_(pki), role_(std::move(role)) {}
 
  private:
   class Reactor final : public grpc::ServerGenericBidiReactor {
@@ -38,12 +38,13 @@ class Gate final : public grpc::CallbackGenericService {
     void OnDone() override { delete this; }
   };
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override {
-    const auto peer = PeerOfCall(*context, "agent", pki_.bundle(), RealClock().Wall());
+    const auto peer = PeerOfCall(*context, role_, pki_.bundle(), RealClock().Wall());
     return new Reactor(
         peer.ok() ? grpc::Status(grpc::StatusCode::ABORTED, "taken as " + peer->id)
                   : grpc::Status(grpc::StatusCode::PERMISSION_DENIED, std::string(peer.status().message())));
   }
   const TestPki& pki_;
+  const std::string role_;
 };
 
 struct Running {
@@ -58,16 +59,16 @@ struct Running {
 class Handshake : public ::testing::Test {
  protected:
   static void SetUpTestSuite() { PrepareGrpcProcess(); }
-  std::unique_ptr<Running> Serve(const TestLeaf& leaf) {
+  std::unique_ptr<Running> Serve(const TestLeaf& leaf, const std::string& role = "agent") {
     auto running = std::make_unique<Running>();
-    running->gate = std::make_unique<Gate>(pki_);
+    running->gate = std::make_unique<Gate>(pki_, role);
     grpc::ServerBuilder builder;
     builder.AddListeningPort("127.0.0.1:0",
-                             AgentListenerCredentials(Identity(leaf), pki_.bundle(),
-                                                      [this](std::string_view uri) {
-                                                        absl::MutexLock lock(&mutex_);
-                                                        seen_ = std::string(uri);
-                                                      }),
+                             ListenerCredentials(Identity(leaf), role, pki_.bundle(),
+                                                 [this](std::string_view uri) {
+                                                   absl::MutexLock lock(&mutex_);
+                                                   seen_ = std::string(uri);
+                                                 }),
                              &running->port);
     builder.RegisterCallbackGenericService(running->gate.get());
     running->server = builder.BuildAndStart();
@@ -122,103 +123,144 @@ TEST_F(Handshake, RightOnesSpeak) {
   EXPECT_EQ(seen_, pki_.Uri("agent", id));
 }
 
-struct BadAgent {
+// Who a listener's client has to be: "agent" at the agents', "responder" at people's.
+CertificateSpec SpecOf(const TestPki& pki, const std::string& role) {
+  return role == "agent" ? pki.AgentSpec(RandomUuid()) : pki.ResponderSpec("alice");
+}
+const Authority& IssuerOf(const TestPki& pki, const std::string& role) {
+  return role == "agent" ? pki.agents() : pki.responders();
+}
+TestLeaf Leaf(const TestPki& pki, const std::string& role) {
+  return pki.Issue(SpecOf(pki, role), IssuerOf(pki, role));
+}
+
+struct BadPeer {
   const char* name;
-  TestLeaf (*make)(const TestPki&);
-  const char* own_check;  // what the agent says of its own certificate
+  TestLeaf (*make)(const TestPki&, const std::string& role);
+  const char* own_check;  // what the client finds wrong with its own certificate, or is told
 };
+using BadCase = std::tuple<BadPeer, std::string>;
+const auto kRoles = ::testing::Values("agent", "responder");
+std::string NameOfCase(const ::testing::TestParamInfo<BadCase>& info) {
+  return std::string(std::get<0>(info.param).name) + "_" + std::get<1>(info.param);
+}
 
-class RefusedInHandshake : public Handshake, public ::testing::WithParamInterface<BadAgent> {};
+class RefusedInHandshake : public Handshake, public ::testing::WithParamInterface<BadCase> {};
 
-TEST_P(RefusedInHandshake, X02_IsCountedWithOpenSslsText) {
-  const auto running = Serve(pki_.Controller());
-  const TestLeaf leaf = GetParam().make(pki_);
+TEST_P(RefusedInHandshake, X03_IsCountedWithOpenSslsText) {
+  const auto& [bad, role] = GetParam();
+  const auto running = Serve(pki_.Controller(), role);
+  const TestLeaf leaf = bad.make(pki_, role);
   const uint64_t before = FailedHandshakes().total;
   const grpc::Status status = Call(running->port, leaf);
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE) << status.error_message();
   EXPECT_EQ(NextFailure(before), "certificate verify failed");
   const std::string why =
-      WhyNotConnected(status, Identity(leaf), pki_.bundle(), RealClock().Wall(), ServerCheck());
-  EXPECT_NE(why.find(GetParam().own_check), std::string::npos) << why;
+      WhyNotConnected(status, Identity(leaf), role, pki_.bundle(), RealClock().Wall(), ServerCheck());
+  EXPECT_NE(why.find(bad.own_check), std::string::npos) << why;
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    X02, RefusedInHandshake,
-    ::testing::Values(BadAgent{"other_authority",
-                               [](const TestPki&) { return TestPki(RealClock().Wall()).Agent(RandomUuid()); },
-                               "no authority of this installation"},
-                      BadAgent{"right_name_wrong_authority",
-                               [](const TestPki& pki) {
-                                 const auto fake = MakeAuthority("test agents", 0, RealClock().Wall() + kDay);
-                                 return pki.Issue(pki.AgentSpec(RandomUuid()), *fake);
-                               },
-                               "no authority of this installation"},
-                      BadAgent{"expired",
-                               [](const TestPki& pki) {
-                                 auto spec = pki.AgentSpec(RandomUuid());
-                                 spec.not_after = RealClock().Wall() - kMinute;
-                                 return pki.Issue(spec, pki.agents());
-                               },
-                               "expired at"},
-                      BadAgent{"not_yet_valid",
-                               [](const TestPki& pki) {
-                                 auto spec = pki.AgentSpec(RandomUuid());
-                                 spec.not_before = RealClock().Wall() + kHour;
-                                 return pki.Issue(spec, pki.agents());
-                               },
-                               "not valid before"},
-                      BadAgent{"wrong_purpose",
-                               [](const TestPki& pki) {
-                                 auto spec = pki.AgentSpec(RandomUuid());
-                                 spec.client_auth = false;
-                                 spec.server_auth = true;
-                                 return pki.Issue(spec, pki.agents());
-                               },
-                               "wrong purpose"},
-                      BadAgent{"a_controller", [](const TestPki& pki) { return pki.Controller(); },
-                               "has the role controller"}),
-    [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(X03, RefusedInHandshake,
+                         ::testing::Combine(
+                             ::testing::Values(BadPeer{"other_authority",
+                                                       [](const TestPki&, const std::string& role) {
+                                                         return Leaf(TestPki(RealClock().Wall()), role);
+                                                       },
+                                                       "no authority of this installation"},
+                                               BadPeer{"right_name_wrong_authority",
+                                                       [](const TestPki& pki, const std::string& role) {
+                                                         const auto fake =
+                                                             MakeAuthority("test " + role + "s", 0,
+                                                                           RealClock().Wall() + kDay);
+                                                         return pki.Issue(SpecOf(pki, role), *fake);
+                                                       },
+                                                       "no authority of this installation"},
+                                               BadPeer{"expired",
+                                                       [](const TestPki& pki, const std::string& role) {
+                                                         auto spec = SpecOf(pki, role);
+                                                         spec.not_after = RealClock().Wall() - kMinute;
+                                                         return pki.Issue(spec, IssuerOf(pki, role));
+                                                       },
+                                                       "expired at"},
+                                               BadPeer{"not_yet_valid",
+                                                       [](const TestPki& pki, const std::string& role) {
+                                                         auto spec = SpecOf(pki, role);
+                                                         spec.not_before = RealClock().Wall() + kHour;
+                                                         return pki.Issue(spec, IssuerOf(pki, role));
+                                                       },
+                                                       "not valid before"},
+                                               BadPeer{"wrong_purpose",
+                                                       [](const TestPki& pki, const std::string& role) {
+                                                         auto spec = SpecOf(pki, role);
+                                                         spec.client_auth = false;
+                                                         spec.server_auth = true;
+                                                         return pki.Issue(spec, IssuerOf(pki, role));
+                                                       },
+                                                       "wrong purpose"},
+                                               BadPeer{"a_controller",
+                                                       [](const TestPki& pki, const std::string&) {
+                                                         return pki.Controller();
+                                                       },
+                                                       "has the role controller"},
+                                               BadPeer{"the_other_listeners",
+                                                       [](const TestPki& pki, const std::string& role) {
+                                                         return Leaf(pki,
+                                                                     role == "agent" ? "responder" : "agent");
+                                                       },
+                                                       "has the role "}),
+                             kRoles),
+                         NameOfCase);
 
-class RefusedInHandler : public Handshake, public ::testing::WithParamInterface<BadAgent> {};
+class RefusedInHandler : public Handshake, public ::testing::WithParamInterface<BadCase> {};
 
-TEST_P(RefusedInHandler, X02_IsToldWhy) {
-  const auto running = Serve(pki_.Controller());
-  const grpc::Status status = Call(running->port, GetParam().make(pki_));
+TEST_P(RefusedInHandler, X03_IsToldWhy) {
+  const auto& [bad, role] = GetParam();
+  const auto running = Serve(pki_.Controller(), role);
+  const grpc::Status status = Call(running->port, bad.make(pki_, role));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::PERMISSION_DENIED) << status.error_message();
-  EXPECT_NE(status.error_message().find(GetParam().own_check), std::string::npos) << status.error_message();
+  EXPECT_NE(status.error_message().find(bad.own_check), std::string::npos) << status.error_message();
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    X02, RefusedInHandler,
-    ::testing::Values(BadAgent{"wrong_role",
-                               [](const TestPki& pki) {
-                                 auto spec = pki.AgentSpec(RandomUuid());
-                                 spec.uris = {pki.Uri("controller", RandomUuid())};
-                                 return pki.Issue(spec, pki.agents());
-                               },
-                               "says controller but was issued by the agents' authority"},
-                      BadAgent{"two_uris",
-                               [](const TestPki& pki) {
-                                 auto spec = pki.AgentSpec(RandomUuid());
-                                 spec.uris.push_back(pki.Uri("agent", RandomUuid()));
-                                 return pki.Issue(spec, pki.agents());
-                               },
-                               "more than one URI name"},
-                      BadAgent{"no_uri",
-                               [](const TestPki& pki) {
-                                 auto spec = pki.AgentSpec(RandomUuid());
-                                 spec.uris.clear();
-                                 return pki.Issue(spec, pki.agents());
-                               },
-                               "no URI name"},
-                      BadAgent{"other_installation",
-                               [](const TestPki& pki) {
-                                 auto spec = pki.AgentSpec(RandomUuid());
-                                 spec.uris = {"spiffe://" + RandomUuid() + "/agent/" + RandomUuid()};
-                                 return pki.Issue(spec, pki.agents());
-                               },
-                               "another installation"}),
-    [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(X03, RefusedInHandler,
+                         ::testing::Combine(::testing::Values(
+                                                BadPeer{"wrong_role",
+                                                        [](const TestPki& pki, const std::string& role) {
+                                                          auto spec = SpecOf(pki, role);
+                                                          spec.uris = {pki.Uri("controller", RandomUuid())};
+                                                          return pki.Issue(spec, IssuerOf(pki, role));
+                                                        },
+                                                        "says controller but was issued by the "},
+                                                BadPeer{"two_uris",
+                                                        [](const TestPki& pki, const std::string& role) {
+                                                          auto spec = SpecOf(pki, role);
+                                                          spec.uris.push_back(pki.Uri(role, RandomUuid()));
+                                                          return pki.Issue(spec, IssuerOf(pki, role));
+                                                        },
+                                                        "more than one URI name"},
+                                                BadPeer{"no_uri",
+                                                        [](const TestPki& pki, const std::string& role) {
+                                                          auto spec = SpecOf(pki, role);
+                                                          spec.uris.clear();
+                                                          return pki.Issue(spec, IssuerOf(pki, role));
+                                                        },
+                                                        "no URI name"},
+                                                BadPeer{"two_names_in_one",
+                                                        [](const TestPki& pki, const std::string& role) {
+                                                          auto spec = SpecOf(pki, role);
+                                                          spec.uris = {pki.Uri(role, "alice,root")};
+                                                          return pki.Issue(spec, IssuerOf(pki, role));
+                                                        },
+                                                        "a character it may not have"},
+                                                BadPeer{"other_installation",
+                                                        [](const TestPki& pki, const std::string& role) {
+                                                          auto spec = SpecOf(pki, role);
+                                                          spec.uris = {"spiffe://" + RandomUuid() + "/" +
+                                                                       role + "/" + RandomUuid()};
+                                                          return pki.Issue(spec, IssuerOf(pki, role));
+                                                        },
+                                                        "another installation"}),
+                                            kRoles),
+                         NameOfCase);
 
 TEST_F(Handshake, X02_ARevokedAgentIsToldSo) {
   const auto running = Serve(pki_.Controller());
@@ -340,7 +382,8 @@ TEST_P(RefusedByAgent, X03_IsToldByTheAgent) {
   EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(9)) << "told before the deadline";
   EXPECT_EQ(status.error_code(), grpc::StatusCode::UNAVAILABLE);
   EXPECT_GE(check->refused(), 1u);
-  const std::string why = WhyNotConnected(status, Identity(own), pki_.bundle(), RealClock().Wall(), *check);
+  const std::string why =
+      WhyNotConnected(status, Identity(own), "agent", pki_.bundle(), RealClock().Wall(), *check);
   EXPECT_NE(why.find(GetParam().says), std::string::npos) << why;
   EXPECT_EQ(why.find("this host refuses the controller: "), 0u) << why;
 }

@@ -47,6 +47,14 @@ TEST_F(ConfigTest, NobodyEnrolsUnlessItIsSaidWhere) {
   EXPECT_EQ(config.pki.agents_ca_key, directory.Path("agents-ca.key"));
 }
 
+TEST_F(ConfigTest, NobodyComesWithACertificateUnlessItIsSaidWhere) {
+  EXPECT_EQ(Load("").listen_responders, "");
+  EXPECT_EQ(Load("listen: {responders: \"0.0.0.0:7403\"}\n").listen_responders, "0.0.0.0:7403");
+  EXPECT_TRUE(problems.ok()) << problems.ToString();
+  Load("listen: {responders: 7403}\n");
+  EXPECT_THAT(problems.ToString(), HasSubstr(":1:22: an address to listen on is host:port"));
+}
+
 TEST_F(ConfigTest, ACertificateLivesForTenMinutesToThirtyDays) {
   for (const char* life : {"9m", "31d", "0s"}) {
     problems = config::Problems();
@@ -114,7 +122,7 @@ TEST_F(ConfigTest, WithoutAnAudienceTheProceduresLadderIsWalked) {
 
 TEST_F(ConfigTest, EveryMistakeIsToldAtOnceWithItsPlace) {
   Load(
-      "listen: {agents: 7400, responders: \"0.0.0.0:7403\"}\n"
+      "listen: {agents: 7400, nurses: \"0.0.0.0:7403\"}\n"
       "monitoring: soon\n"
       "lost_after: 1s\n"
       "deadlines: {P7: {acknowledge: 5m}, P0: {acknowlege: 5m}}\n"
@@ -130,7 +138,7 @@ TEST_F(ConfigTest, EveryMistakeIsToldAtOnceWithItsPlace) {
       "stor: {}\n");
   const std::string all = problems.ToString();
   for (const char* expected :
-       {":1:18: an address to listen on is host:port", ":1:24: unknown key \"responders\"",
+       {":1:18: an address to listen on is host:port", ":1:24: unknown key \"nurses\"",
         ":2:13: ", ":3:13: lost_after must be at least 10s", ":4:13: a severity is P0",
         ":4:41: unknown key \"acknowlege\"", ":5:17: there is no receiver \"oncal\"",
         ":7:18: there is no receiver type \"pager\" (there are email, webhook)", ":8:3: a receiver's name",

@@ -83,6 +83,8 @@ TEST_F(Socket, AnActCarriesThePersonAndTheResolvedId) {
   ASSERT_EQ(backend_.acts().size(), 1u);
   EXPECT_EQ(backend_.acts()[0].person(), PersonOfUid(geteuid()));
   EXPECT_EQ(backend_.acts()[0].via(), "socket");
+  EXPECT_EQ(backend_.acts()[0].role(), "admin");
+  EXPECT_TRUE(backend_.acts()[0].break_glass());
   EXPECT_EQ(backend_.acts()[0].acknowledge().incident(), "INC-20261123-031207");
   EXPECT_EQ(Json::parse(reply.json())["number"], 417);
 }
