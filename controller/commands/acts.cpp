@@ -202,7 +202,8 @@ Outcome Approve(const State& state, const v1::CommandAct& act, const std::string
   edit.State(v1::ISSUED);
   edit.With(Entry::kReasonFieldNumber).set_reason(act.why());
   edit.With(Entry::kRefusalFieldNumber);
-  if (who != command.requested_by()) edit.With(Entry::kApprovedByFieldNumber).set_approved_by(who);
+  edit.With(Entry::kApprovedByFieldNumber)
+      .set_approved_by(who == command.requested_by() ? command.approved_by() : who);
   edit.With(Entry::kIssuedUsFieldNumber).set_issued_us(now);
   edit.With(Entry::kExpiresUsFieldNumber).set_expires_us(now + policy::kDeliverWithin);
   edit.With(Entry::kRetryUsFieldNumber).set_retry_us(0);

@@ -274,7 +274,8 @@ Outcome ApprovePlan(const State& state, const Plan& plan, const v1::CommandAct& 
     out.reply->message += ": " + Many(plan) + ", one first";
     edit.State(v1::PLAN_RUNNING);
     edit.With(Plan::kReasonFieldNumber).set_reason(act.why());
-    if (who != plan.requested_by()) edit.With(Plan::kApprovedByFieldNumber).set_approved_by(who);
+    edit.With(Plan::kApprovedByFieldNumber)
+        .set_approved_by(who == plan.requested_by() ? plan.approved_by() : who);
   }
   out.Add(edit.Take());
   return out;
