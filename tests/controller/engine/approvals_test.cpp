@@ -36,7 +36,7 @@ Answer Sign(Scenario& s, const std::string& who, const std::string& name, const 
   });
 }
 
-Answer Run(Scenario& s, const std::string& who, std::vector<int> hosts, bool dry_run = false) {
+Answer RunOn(Scenario& s, const std::string& who, std::vector<int> hosts, bool dry_run = false) {
   return s.Person(who, [&](v1::PersonAct& act) {
     v1::RunAct* run = act.mutable_run();
     run->mutable_action()->mutable_pm2_restart()->set_user("deploy");
@@ -129,7 +129,7 @@ TEST(SignedApprovals, AHostThatWantsOneMakesAnAutomaticCommandWaitForIt) {
 TEST(SignedApprovals, WhoAskedSignsAndIsNotTheOnlyOne) {
   Scenario s(1);
   s.remedy_succeeds = false;
-  ASSERT_EQ(Run(s, "bob", {1}).exit, 0u);
+  ASSERT_EQ(RunOn(s, "bob", {1}).exit, 0u);
   s.Pass(kSecond);
   Refuse(s, s.Command(), "sanctions.yaml:1 asks for approval: two, and nobody has signed one");
   ASSERT_EQ(s.Command().state(), v1::AWAITING_APPROVAL);
@@ -185,7 +185,7 @@ TEST(SignedApprovals, OneThatNobodySignsExpiresAndPagesTheNext) {
 TEST(SignedApprovals, ADryRunIsNeverMadeToBeSigned) {
   Scenario s(1);
   s.remedy_succeeds = false;
-  ASSERT_EQ(Run(s, "bob", {1}, true).exit, 0u);
+  ASSERT_EQ(RunOn(s, "bob", {1}, true).exit, 0u);
   s.Pass(kSecond);
   Refuse(s, s.Command(), kWantsOne);
   EXPECT_EQ(s.Command().state(), v1::REFUSED);
@@ -195,7 +195,7 @@ TEST(SignedApprovals, ADryRunIsNeverMadeToBeSigned) {
 TEST(SignedApprovals, APlanWaitsAsAWholeWhenItsFirstHostWantsASignature) {
   Scenario s(3);
   s.remedy_succeeds = false;
-  ASSERT_EQ(Run(s, "bob", {3, 1, 2}).exit, 0u);
+  ASSERT_EQ(RunOn(s, "bob", {3, 1, 2}).exit, 0u);
   s.Pass(kSecond);
   ASSERT_EQ(s.Commands().size(), 1u);
   const v1::CommandEntry refused = s.Command();
@@ -223,7 +223,7 @@ TEST(SignedApprovals, APlanWaitsAsAWholeWhenItsFirstHostWantsASignature) {
 TEST(SignedApprovals, APlanWhoseLaterHostWantsMoreStops) {
   Scenario s(2);
   s.remedy_succeeds = false;
-  ASSERT_EQ(Run(s, "bob", {1, 2}).exit, 0u);
+  ASSERT_EQ(RunOn(s, "bob", {1, 2}).exit, 0u);
   s.Pass(kSecond);
   s.Report(s.Command(), v1::OUTCOME_STARTED);
   s.Report(s.Command(), v1::OUTCOME_SUCCEEDED);
