@@ -19,6 +19,15 @@ bool HasSigned(const Asked& asked, const std::string& who) {
                      [&](const v1::Approval& approval) { return Who(approval) == who; });
 }
 
+// What it was for has cleared while the host was asked, or has begun anew: a policy decides on that anew as
+// well.
+bool IsOver(const engine::State& state, const Entry& command) {
+  const v1::Signal* cause = engine::FindOrNull(state.signals, command.signal());
+  if (cause == nullptr) return false;
+  const bool by_policy = command.requested_by().rfind("policy:", 0) == 0;
+  return cause->state() == v1::CLEARED || (by_policy && cause->edge_us() > command.proposed_us());
+}
+
 std::optional<Outcome> RefusedUnsigned(const Asked& asked, const std::string& who) {
   if (who == asked.requested_by) return Refuse(4, asked.name + " is not approved by who asked for it");
   if (asked.host_wants.empty()) return std::nullopt;
@@ -65,6 +74,14 @@ bool MayAsk(const Entry& command, v1::RefusalKind refusal) {
 }
 
 Outcome AskFor(const engine::State& state, const Entry& command, const std::string& reason, Micros now) {
+  if (IsOver(state, command)) {
+    engine::CommandEdit edit(command.id());
+    edit.State(v1::CANCELLED, "its signal cleared before anybody approved");
+    edit.With(Entry::kFinishedUsFieldNumber).set_finished_us(now);
+    Outcome out;
+    out.Add(edit.Take());
+    return out;
+  }
   Entry waits = command;
   if (waits.intent().empty()) {
     waits.set_approval_expires_us(now + policy::ApprovalTime(state, command.policy()));

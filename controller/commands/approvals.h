@@ -36,7 +36,7 @@ std::string Said(const Asked& asked, const v1::CommandAct& act, const std::strin
 
 // Whether a command that the host refused for want of approvals may wait for another one.
 bool MayAsk(const v1::CommandEntry& command, v1::RefusalKind refusal);
-// It waits again, for a signed approval; `reason` is the host's.
+// It waits again, for a signed approval; `reason` is the host's. Cancelled when what it was for is over.
 engine::Outcome AskFor(const engine::State& state, const v1::CommandEntry& command, const std::string& reason,
                        Micros now);
 

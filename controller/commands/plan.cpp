@@ -91,6 +91,17 @@ Micros MayComeUntil(const v1::Host* host, Micros now) {
   return (unseen || no_executor_yet) && until > now ? until : 0;
 }
 
+// None of the signals that it was made for fires any more.
+bool IsOver(const State& state, const Plan& plan) {
+  const auto fires = [&](const std::string& host_id) {
+    const v1::Host* host = FindOrNull(state.hosts, host_id);
+    const v1::Signal* cause = host == nullptr ? nullptr : CauseOn(state, plan, *host);
+    return cause != nullptr && cause->state() != v1::CLEARED;
+  };
+  const auto& hosts = plan.host_ids();
+  return !plan.signal().empty() && std::none_of(hosts.begin(), hosts.end(), fires);
+}
+
 class Advance {
  public:
   Advance(const State& state, const Plan& plan, Micros now) : state_(state), plan_(plan), now_(now) {}
@@ -114,20 +125,30 @@ class Advance {
   }
 
   Outcome Ask(const std::string& reason) const {
+    PlanEdit edit(plan_.id());
+    for (const int gone : {Plan::kCommandsFieldNumber, Plan::kBegunFieldNumber, Plan::kWaveFieldNumber})
+      edit.With(gone);
+    if (IsOver(state_, plan_)) {
+      edit.State(v1::PLAN_STOPPED, "its signals cleared before anybody approved");
+      edit.With(Plan::kFinishedUsFieldNumber).set_finished_us(now_);
+    } else {
+      Wait(reason, edit);
+    }
+    Outcome out;
+    out.Add(edit.Take());
+    return out;
+  }
+
+  // What was signed before stays good: the intent is made once.
+  void Wait(const std::string& reason, PlanEdit& edit) const {
     Plan waits = plan_;
     if (waits.intent().empty()) {
       waits.set_approval_expires_us(now_ + policy::ApprovalTime(state_, plan_.policy()));
       waits.set_intent(policy::IntentOf(state_, waits));
     }
-    PlanEdit edit(plan_.id());
     edit.State(v1::PLAN_AWAITING_APPROVAL, reason);
     edit.With(Plan::kIntentFieldNumber).set_intent(waits.intent());
     edit.With(Plan::kApprovalExpiresUsFieldNumber).set_approval_expires_us(waits.approval_expires_us());
-    for (const int gone : {Plan::kCommandsFieldNumber, Plan::kBegunFieldNumber, Plan::kWaveFieldNumber})
-      edit.With(gone);
-    Outcome out;
-    out.Add(edit.Take());
-    return out;
   }
 
   int Left() const { return plan_.host_ids_size() - static_cast<int>(plan_.begun()); }
@@ -321,13 +342,7 @@ Outcome PlansOnCleared(const State& state, const v1::Signal& signal, Micros now)
   for (const std::string& id : incident->plans()) {
     const Plan* plan = FindOrNull(state.plans, id);
     if (plan == nullptr || plan->state() != v1::PLAN_AWAITING_APPROVAL) continue;
-    const auto fires = [&](const std::string& host_id) {
-      const v1::Host* host = FindOrNull(state.hosts, host_id);
-      const v1::Signal* cause = host == nullptr ? nullptr : CauseOn(state, *plan, *host);
-      return cause != nullptr && cause->state() != v1::CLEARED;
-    };
-    const auto& hosts = plan->host_ids();
-    if (std::none_of(hosts.begin(), hosts.end(), fires))
+    if (IsOver(state, *plan))
       out.Add(End(*plan, v1::PLAN_STOPPED, "its signals cleared before anybody approved", now));
   }
   return out;

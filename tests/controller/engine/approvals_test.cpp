@@ -182,6 +182,19 @@ TEST(SignedApprovals, OneThatNobodySignsExpiresAndPagesTheNext) {
   EXPECT_EQ(s.starts[id], 1) << "handed over once, and refused";
 }
 
+TEST(SignedApprovals, NobodyIsAskedForWhatHasClearedMeanwhile) {
+  Scenario s(2);
+  s.remedy_succeeds = false;
+  s.Fire(1);
+  s.Pass(kSecond);
+  ASSERT_EQ(s.Command().state(), v1::DELIVERED);
+  s.Clear(1);
+  Refuse(s, s.Command(), kWantsOne);
+  EXPECT_EQ(s.Command().state(), v1::CANCELLED);
+  EXPECT_EQ(s.Command().reason(), "its signal cleared before anybody approved");
+  EXPECT_EQ(s.incident().status(), v1::MONITORING);
+}
+
 TEST(SignedApprovals, ADryRunIsNeverMadeToBeSigned) {
   Scenario s(1);
   s.remedy_succeeds = false;
