@@ -14,7 +14,7 @@ namespace quell::security {
 
 inline constexpr std::string_view kApprovalContext{"quell approval v1\0", 18};
 
-inline constexpr size_t kLargestIntent = 32 << 10;
+inline constexpr size_t kLargestIntent = 48 << 10;  // a thousand hosts are 38,000 bytes
 inline constexpr int kMostEvidenceLines = 16;
 
 // One intent has one encoding, and every build that takes it knows all of it: what a person was shown is what

@@ -236,6 +236,7 @@ class Advance {
     Entry command = policy::MakeCommand(state_, spec, index, now_);
     command.set_plan(plan_.id());
     command.set_approved_by(plan_.approved_by());
+    if (plan_.approvals().empty()) return command;
     command.set_intent(plan_.intent());
     *command.mutable_approvals() = plan_.approvals();
     return command;

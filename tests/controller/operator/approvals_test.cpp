@@ -22,13 +22,6 @@ class Approvals : public ::testing::Test {
     backend_.trust = pki_.bundle();
     const auto row = backend_.Find("command", "aabb" + std::string(28, '0'));
     ASSERT_TRUE(row.ok() && command_.ParseFromString(row->message));
-    v1::Intent intent;
-    *intent.mutable_action() = command_.typed();
-    intent.mutable_action()->mutable_pm2_restart()->set_user("deploy");
-    intent.add_host_ids("22222222-2222-4222-8222-222222222222");
-    intent.set_id(std::string(16, 'i'));
-    command_.set_intent(intent.SerializeAsString());
-    backend_.PutCommand(command_);
   }
   v1::Approval Sign(const std::string& person, const std::string& intent) {
     const auto leaf = pki_.Issue(pki_.ResponderSpec(person), pki_.responders());
@@ -36,7 +29,8 @@ class Approvals : public ::testing::Test {
     return *security::SignApproval(intent, person, *key, leaf.certificate_pem);
   }
   grpc::Status Ask(bool approve, const std::optional<v1::Approval>& approval) {
-    OperatorService service(backend_, [&](const std::string&) { return caller_; });
+    OperatorService service(backend_,
+                            [&](const grpc::ServerContext&) { return absl::StatusOr<Caller>(caller_); });
     v1::CommandAct request;
     request.set_command("417.2");
     if (approval) *request.mutable_approval() = *approval;
