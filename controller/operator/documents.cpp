@@ -463,7 +463,7 @@ absl::StatusOr<Json> DescribeDocument(OperatorBackend& backend, const v1::Descri
   if (request.kind() == "command" || request.kind() == "plan") {
     const auto command = ResolveCommand(backend, request.name());
     if (!command.ok()) return CommandOrPlan(backend, request.name());
-    Json json = FullCommand(backend, *command);
+    Json json = WithIntent(FullCommand(backend, *command), command->intent());
     if (evidence) {
       QUELL_ASSIGN_OR_RETURN(json["evidence"], EvidenceItems(backend, *command));
     }
