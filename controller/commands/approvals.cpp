@@ -40,6 +40,16 @@ std::optional<Outcome> RefusedUnsigned(const Asked& asked, const std::string& wh
 
 }  // namespace
 
+google::protobuf::RepeatedPtrField<v1::Approval> InForce(
+    const engine::State& state, const google::protobuf::RepeatedPtrField<v1::Approval>& approvals) {
+  google::protobuf::RepeatedPtrField<v1::Approval> kept;
+  for (const v1::Approval& approval : approvals) {
+    const v1::Person* person = engine::FindOrNull(state.people, approval.person());
+    if (person == nullptr || !person->revoked()) *kept.Add() = approval;
+  }
+  return kept;
+}
+
 std::optional<Outcome> RefuseApproval(const Asked& asked, const v1::CommandAct& act, const std::string& who) {
   if (!act.has_approval()) return RefusedUnsigned(asked, who);
   if (Who(act.approval()) != who) return Refuse(4, "an approval is given by the person who signed it");

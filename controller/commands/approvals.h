@@ -20,9 +20,13 @@ struct Asked {
   std::string name;          // "417.2"
   std::string requested_by;  // "policy:NAME" or "person:NAME"
   std::string intent;
-  const google::protobuf::RepeatedPtrField<v1::Approval>& approvals;
+  google::protobuf::RepeatedPtrField<v1::Approval> approvals;  // in force
   std::string host_wants;  // not empty: a host refused it without (more) signatures, and said so
 };
+
+// Without those of people who were revoked since.
+google::protobuf::RepeatedPtrField<v1::Approval> InForce(
+    const engine::State& state, const google::protobuf::RepeatedPtrField<v1::Approval>& approvals);
 
 // Why this approval does not count, for who gave it; nullopt: it does.
 std::optional<engine::Outcome> RefuseApproval(const Asked& asked, const v1::CommandAct& act,

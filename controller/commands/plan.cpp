@@ -236,9 +236,8 @@ class Advance {
     Entry command = policy::MakeCommand(state_, spec, index, now_);
     command.set_plan(plan_.id());
     command.set_approved_by(plan_.approved_by());
-    if (plan_.approvals().empty()) return command;
-    command.set_intent(plan_.intent());
-    *command.mutable_approvals() = plan_.approvals();
+    *command.mutable_approvals() = InForce(state_, plan_.approvals());
+    if (!command.approvals().empty()) command.set_intent(plan_.intent());
     return command;
   }
 
@@ -276,7 +275,7 @@ Outcome ApprovePlan(const State& state, const Plan& plan, const v1::CommandAct& 
   if (plan.state() != v1::PLAN_AWAITING_APPROVAL) return Refuse(1, name + " does not wait for approval");
   if (plan.approval_expires_us() <= now) return Refuse(1, name + " waited for approval until now");
   // One that was approved and waits again was sent back by a host.
-  const Asked asked{name, plan.requested_by(), plan.intent(), plan.approvals(),
+  const Asked asked{name, plan.requested_by(), plan.intent(), InForce(state, plan.approvals()),
                     plan.approved_by().empty() ? "" : plan.reason()};
   if (auto refused = RefuseApproval(asked, act, who)) return *std::move(refused);
   const v1::Incident* incident = FindOrNull(state.incidents, plan.incident());

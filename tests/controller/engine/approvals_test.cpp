@@ -168,6 +168,30 @@ TEST(SignedApprovals, ForAPolicyTwoOthersSignAndAThirdRefusalIsFinal) {
   EXPECT_TRUE(s.incident().given_up());
 }
 
+TEST(SignedApprovals, X13_WhoIsRevokedMeanwhileHasNotSigned) {
+  Scenario s;
+  s.remedy_succeeds = false;
+  s.Person("root", [](v1::PersonAct& act) {
+    act.mutable_person_set()->set_name("alice");
+    act.mutable_person_set()->set_role("approver");
+  });
+  s.Fire(1);
+  s.Pass(kSecond);
+  Refuse(s, s.Command(), kWantsOne);
+  EXPECT_EQ(Sign(s, "alice", "1.1", s.Command().intent()).exit, 0u);
+  s.Pass(kSecond);
+  Refuse(s, s.Command(), kWantsTwo);
+  ASSERT_EQ(s.Command().state(), v1::AWAITING_APPROVAL);
+  const Answer revoked = s.Person("root", [](v1::PersonAct& act) {
+    act.mutable_person_revoke()->set_name("alice");
+    act.mutable_person_revoke()->set_why("left");
+  });
+  ASSERT_EQ(revoked.exit, 0u) << revoked.message;
+  EXPECT_EQ(Sign(s, "carol", "1.1", s.Command().intent()).exit, 0u);
+  ASSERT_EQ(s.Command().approvals_size(), 1);
+  EXPECT_EQ(s.Command().approvals(0).person(), "carol");
+}
+
 TEST(SignedApprovals, OneThatNobodySignsExpiresAndPagesTheNext) {
   Scenario s;
   s.remedy_succeeds = false;
