@@ -16,6 +16,11 @@ int main(int argc, char** argv) {
   };
   around.now = [] { return absl::Now(); };
   around.zone = absl::LocalTimeZone();
+  around.answer = []() -> std::optional<std::string> {
+    std::string line;
+    if (isatty(STDIN_FILENO) == 0 || !std::getline(std::cin, line)) return std::nullopt;
+    return line;
+  };
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 40 && size.ws_row >= 10) {
     around.columns = size.ws_col;

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "cli/agents.h"
+#include "cli/approve.h"
 #include "cli/login.h"
 #include "cli/rules_check.h"
 #include "cli/run.h"
@@ -28,6 +29,7 @@ struct Words {
   unsigned limit = 0;
   bool all = false, every = false, failed = false;
   RunOptions run;
+  ApproveOptions approve;
   TokenOptions token;
   LoginOptions login;
 };
@@ -227,16 +229,21 @@ void AddIncidentWork(Verbs& verbs, Words& w) {
   resolve->add_option("INC", w.incident, "#417, 417, an id, last");
   resolve->add_option("--cause", w.cause, "what it came from");
   resolve->add_option("--fix", w.fix, "what put it right");
-  for (const bool yes : {true, false}) {
-    CLI::App* decide =
-        verbs.Add(yes ? "approve" : "deny",
-                  yes ? "let a command or a plan be carried out" : "refuse a command, or stop a plan",
-                  [&w, yes](Session& s) {
-                    v1::CommandAct request;
-                    request.set_command(w.command);
-                    request.set_why(w.why);
-                    return s.Do(yes ? "Approve" : "Deny", request);
-                  });
+  CLI::App* approve =
+      verbs.Add("approve", "let a command or a plan be carried out: shows it, and signs it with your key",
+                [&w](Session& s) {
+                  w.approve.command = w.command;
+                  w.approve.why = w.why;
+                  return Approve(s, w.approve);
+                });
+  approve->add_flag("--yes", w.approve.yes, "sign without asking");
+  CLI::App* deny = verbs.Add("deny", "refuse a command, or stop a plan", [&w](Session& s) {
+    v1::CommandAct request;
+    request.set_command(w.command);
+    request.set_why(w.why);
+    return s.Do("Deny", request);
+  });
+  for (CLI::App* decide : {approve, deny}) {
     decide->add_option("CMD", w.command, "417.2 or C-58")->required();
     decide->add_option("--why", w.why, "for the record");
   }
@@ -279,6 +286,7 @@ void AddRun(Verbs& verbs, Words& w) {
   holder->add_option("--incident", w.run.incident, "what it belongs to");
   holder->add_option("--timeout", w.timeout, "how long to wait for the end");
   holder->add_flag("--dry-run", w.run.dry_run, "all checks, no effect");
+  holder->add_flag("--yes", w.run.yes, "where your signature is needed too: sign without asking");
   holder->add_flag("--no-wait", w.run.no_wait, "do not wait for the end");
 }
 

@@ -1,6 +1,7 @@
 // The program `quell` as a function, so that tests run it whole: arguments, environment and streams come in.
 #pragma once
 #include <functional>
+#include <optional>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -13,6 +14,8 @@ struct Surroundings {
   std::function<std::string(const char* name)> environment;  // "" when not set
   std::function<absl::Time()> now;
   absl::TimeZone zone;
+  // A line that the person types, without its end; not set, or nullopt: nobody is there to type.
+  std::function<std::optional<std::string>()> answer;
   int columns = 80;
   int lines = 24;
 };

@@ -1,9 +1,11 @@
 #include "cli/run.h"
 
 #include <algorithm>
+#include <set>
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "cli/approve.h"
 #include "common/base/status.h"
 
 namespace quell::cli {
@@ -69,10 +71,20 @@ absl::StatusOr<Json> Look(Client& client, const Json& thing) {
   return client.Read("Describe", request);
 }
 
+// A host's sanction asks for two, and who asked is one of them: offered once. What came of it is said there.
+absl::Status MaySign(Session& session, const RunOptions& options, const Json& thing,
+                     std::set<std::string>& offered) {
+  QUELL_ASSIGN_OR_RETURN(const Identity* self, session.identity());
+  if (self == nullptr || !WaitsForRequester(thing, self->person)) return absl::OkStatus();
+  if (offered.insert(Text(thing, "id")).second) Approve(session, {Text(thing, "id"), "", options.yes});
+  return absl::OkStatus();
+}
+
 // Looks at each command until all have ended or time is up; says each change.
-absl::StatusOr<Json> Follow(Session& session, Client& client, Json commands, absl::Time deadline,
-                            bool* waiting) {
+absl::StatusOr<Json> Follow(Session& session, Client& client, const RunOptions& options, Json commands,
+                            absl::Time deadline, bool* waiting) {
   std::map<std::string, std::string> said;
+  std::set<std::string> offered;
   auto pause = kFirstLook;
   while (true) {
     bool all = true;
@@ -84,6 +96,7 @@ absl::StatusOr<Json> Follow(Session& session, Client& client, Json commands, abs
       std::string& last = said[Text(command, "id")];
       if (last != line) session.Say(line);
       last = line;
+      QUELL_RETURN_IF_ERROR(MaySign(session, options, command, offered));
       all = all && Ended(Text(command, "state"));
     }
     *waiting = !all;
@@ -99,8 +112,10 @@ bool PlanEnded(const Json& plan) {
 }
 
 // Says each change of a plan's commands, and its end.
-absl::StatusOr<Json> FollowPlan(Session& session, Client& client, Json plan, absl::Time deadline) {
+absl::StatusOr<Json> FollowPlan(Session& session, Client& client, const RunOptions& options, Json plan,
+                                absl::Time deadline) {
   std::map<std::string, std::string> said;
+  std::set<std::string> offered;
   auto pause = kFirstLook;
   while (true) {
     QUELL_ASSIGN_OR_RETURN(plan, Look(client, plan));
@@ -111,6 +126,7 @@ absl::StatusOr<Json> FollowPlan(Session& session, Client& client, Json plan, abs
       last = line;
     }
     if (PlanEnded(plan)) session.Say(Progress(plan));
+    QUELL_RETURN_IF_ERROR(MaySign(session, options, plan, offered));
     if (PlanEnded(plan) || session.around().now() >= deadline) return plan;
     std::this_thread::sleep_for(pause);
     pause = std::min(2 * pause, kBetweenLooks);
@@ -212,7 +228,7 @@ namespace {
 
 int RunPlan(Session& session, Client& client, const RunOptions& options, Json plan) {
   if (!options.no_wait) {
-    auto followed = FollowPlan(session, client, plan, session.around().now() + options.timeout);
+    auto followed = FollowPlan(session, client, options, plan, session.around().now() + options.timeout);
     if (!followed.ok()) return session.Fail(followed.status());
     plan = *std::move(followed);
   }
@@ -236,7 +252,8 @@ int Run(Session& session, const RunOptions& options) {
   Json commands = acted->json.value("commands", Json::array());
   bool waiting = false;
   if (!options.no_wait && !commands.empty()) {
-    auto followed = Follow(session, **client, commands, session.around().now() + options.timeout, &waiting);
+    auto followed =
+        Follow(session, **client, options, commands, session.around().now() + options.timeout, &waiting);
     if (!followed.ok()) return session.Fail(followed.status());
     commands = *followed;
   }

@@ -17,6 +17,7 @@ struct RunOptions {
   std::string incident;
   bool dry_run = false;
   bool no_wait = false;
+  bool yes = false;  // where who asked has to sign it: sign unasked
   absl::Duration timeout = absl::Minutes(2);
   std::map<std::string, std::string> params;
 };

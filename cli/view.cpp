@@ -311,12 +311,29 @@ std::string IncidentView(const Json& incident, const ViewOptions& options) {
   return out;
 }
 
+namespace {
+
+// "alice (signed), root (not signed)"
+std::string Approvals(const Json& command) {
+  std::string out;
+  for (const auto& approval : command.value("approvals", Json::array())) {
+    std::string who = Text(approval, "person");
+    if (who.rfind("person:", 0) == 0) who = who.substr(7);
+    out +=
+        (out.empty() ? "" : ", ") + who + (approval.value("signed", false) ? " (signed)" : " (not signed)");
+  }
+  return out;
+}
+
+}  // namespace
+
 std::string CommandView(const Json& command, const ViewOptions& options) {
   std::string out =
       text::Terminal(Text(command, "name") + " " + Text(command, "action") + " on " + Text(command, "host")) +
       "\n";
   for (const char* key : {"id", "state", "reason", "requested_by", "policy", "incident"})
     Field(out, key, Text(command, key));
+  Field(out, "approved_by", Approvals(command));
   Field(out, "params", Pairs(command, "params"));
   Field(out, "hosts", Joined(command, "hosts", ", "));
   Field(out, "begun", Text(command, "begun"));

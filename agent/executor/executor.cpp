@@ -204,13 +204,37 @@ bool Executor::HasRoom(const Command& command, VerifyFailure& failure) {
   return true;
 }
 
+// What was approved is this command, and has started no other one here: an approval of a plan is good for one
+// command on each host.
+bool Executor::IntentHolds(const v1::CommandBody& body, VerifyFailure& failure) {
+  failure.kind = v1::REFUSAL_VERIFY;
+  failure.reason = CheckIntent(body, clock_.Wall());
+  if (!failure.reason.empty()) return false;
+  if (body.intent().empty()) return true;
+  v1::Intent intent;
+  intent.ParseFromString(body.intent());
+  const JournalEntry* used = journal_.FindApproved(intent.id());
+  if (used == nullptr || used->intent.id() == body.id()) return true;
+  failure.reason = absl::StrCat("what was approved was begun on this host before, by command ",
+                                HexEncode(used->intent.id()));
+  return false;
+}
+
+Consent Executor::ConsentTo(const v1::CommandBody& body) {
+  return ConsentOf(body, trust_ ? &*trust_ : nullptr, clock_.Wall());
+}
+
 bool Executor::Sanctioned(const Command& command, bool rates, VerifyFailure& failure) {
+  if (!IntentHolds(command.verified.body, failure)) return false;
   failure.kind = v1::REFUSAL_SANCTION;
   const Sanction sanction = FindSanction(host_.ReadSanctions(), command.info);
-  if (sanction.allowed && command.sessions) return SessionsSanctioned(command, rates, failure);
-  if (sanction.allowed) return !rates || WithinRates(sanction.limits, command.info, failure);
   failure.reason = sanction.reason;
-  return false;
+  if (!sanction.allowed) return false;
+  if (command.sessions) return SessionsSanctioned(command, rates, failure);
+  if (rates && !WithinRates(sanction.limits, command.info, failure)) return false;
+  failure.kind = v1::REFUSAL_APPROVAL;
+  failure.reason = ApprovalRefusal(sanction.limits, ConsentTo(command.verified.body));
+  return failure.reason.empty();
 }
 
 bool Executor::NotHeld(VerifyFailure& failure) {

@@ -27,6 +27,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "agent/executor/approvals.h"
 #include "agent/executor/host_view.h"
 #include "agent/executor/journal.h"
 #include "agent/executor/nonce.h"
@@ -122,6 +123,8 @@ class Executor {
   bool RaiseEpoch(const v1::CommandBody& body, VerifyFailure& failure);
   std::vector<std::string> TargetKeys(const Command& command);
   bool HasRoom(const Command& command, VerifyFailure& failure);
+  bool IntentHolds(const v1::CommandBody& body, VerifyFailure& failure);
+  Consent ConsentTo(const v1::CommandBody& body);
   bool Sanctioned(const Command& command, bool rates, VerifyFailure& failure);
   bool NotHeld(VerifyFailure& failure);
   bool WithinRates(const std::vector<SanctionEntry>& entries, const ActionInfo& info, VerifyFailure& failure);
@@ -135,6 +138,7 @@ class Executor {
   absl::Status StartWorker(Command& command, v1::WorkerTask task, Micros deadline);
   void AfterCheck(Command& command, const ExitStatus& exit);
   void Checked(Command& command);
+  std::string AsksFor(const Command& command);
   void StartEvidence(Command& command);
   void AfterEvidence(Command& command, const ExitStatus& exit);
   void AddKernelStacks(Command& command);

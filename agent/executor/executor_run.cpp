@@ -28,7 +28,29 @@ std::string WithSpared(const std::string& reason, const std::string& spared) {
   return absl::StrCat(reason, reason.empty() || spared.empty() ? "" : "; ", spared);
 }
 
+// What people approved, and who: the journal remembers it until it expires.
+void KeepApprovals(const v1::CommandBody& body, v1::JournalIntent& intent) {
+  v1::Intent approved;
+  if (body.intent().empty() || !approved.ParseFromString(body.intent())) return;
+  intent.set_approved_intent(body.intent());
+  intent.set_approved_id(approved.id());
+  intent.set_approved_until_us(approved.expires_us());
+  *intent.mutable_approvals() = body.approvals();
+}
+
 }  // namespace
+
+std::string Executor::AsksFor(const Command& command) {
+  switch (Strictest(FindSanction(host_.ReadSanctions(), command.info).limits)) {
+    case ApprovalNeeded::kOne:
+      return "one person has to sign it who did not ask for it";
+    case ApprovalNeeded::kTwo:
+      return "two persons have to sign it";
+    case ApprovalNeeded::kNone:
+      break;
+  }
+  return "";
+}
 
 absl::Status Executor::StartWorker(Command& command, v1::WorkerTask task, Micros deadline) {
   const v1::CommandBody& body = command.verified.body;
@@ -93,11 +115,10 @@ void Executor::AfterCheck(Command& command, const ExitStatus& exit) {
 void Executor::Checked(Command& command) {
   Step("checked");
   if (command.verified.body.dry_run()) {
-    return Unstarted(v1::OUTCOME_DRY_RUN, v1::REFUSAL_UNSPECIFIED,
-                     WithSpared(WithSpared("would be done: it is sanctioned, and the target is as expected",
-                                           command.would),
-                                command.spared),
-                     command);
+    const std::string would = "would be done: it is sanctioned, and the target is as expected";
+    return Unstarted(
+        v1::OUTCOME_DRY_RUN, v1::REFUSAL_UNSPECIFIED,
+        WithSpared(WithSpared(WithSpared(would, AsksFor(command)), command.would), command.spared), command);
   }
   if (command.info.ends_process) return StartEvidence(command);
   BeginEffect(command);
@@ -160,6 +181,7 @@ void Executor::BeginEffect(Command& command) {
   intent.set_boot_id(options_.boot_id);
   intent.set_action(command.info.name);
   for (const std::string& value : command.info.target) intent.add_target(value);
+  KeepApprovals(body, intent);
   VerifyFailure failure;
   // Rates once more, for what others started meanwhile, and before this intent is itself one of the counted.
   bool may = Sanctioned(command, /*rates=*/true, failure);

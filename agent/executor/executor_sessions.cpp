@@ -21,8 +21,9 @@ bool Executor::FindServer(Command& command, VerifyFailure& failure) {
 
 SessionRuling Executor::RuleOn(const Command& command, const std::vector<v1::PostgresSession>& found,
                                bool rates) {
-  const SessionQuestion question{command.info.name, *command.sessions, ByPerson(command.verified.body),
-                                 clock_.Wall()};
+  const v1::CommandBody& body = command.verified.body;
+  const SessionQuestion question{command.info.name, *command.sessions, ByPerson(body), clock_.Wall(),
+                                 ConsentTo(body)};
   CountIntents started;
   if (rates) {
     started = [&](const std::function<bool(const v1::JournalIntent&)>& counts) {
@@ -36,6 +37,7 @@ bool Executor::SessionsSanctioned(const Command& command, bool rates, VerifyFail
   const auto& sessions = command.intent.sessions();
   if (sessions.empty()) return true;  // Check has yet to find them
   const SessionRuling ruling = RuleOn(command, {sessions.begin(), sessions.end()}, rates);
+  if (ruling.for_approvals) failure.kind = v1::REFUSAL_APPROVAL;
   failure.reason = ruling.reason.empty() ? ruling.spared : ruling.reason;
   return failure.reason.empty();
 }
@@ -48,7 +50,8 @@ bool Executor::TakeSessions(const v1::WorkerResult& result, Command& command) {
   const auto& shown = may ? ruling.targets : std::vector(result.sessions().begin(), result.sessions().end());
   for (size_t i = 0; i < std::min(shown.size(), kMostTargets); ++i) *command.intent.add_sessions() = shown[i];
   command.spared = std::move(ruling.spared);
-  if (!may) Unstarted(v1::OUTCOME_REFUSED, v1::REFUSAL_SANCTION, ruling.reason, command);
+  const v1::RefusalKind kind = ruling.for_approvals ? v1::REFUSAL_APPROVAL : v1::REFUSAL_SANCTION;
+  if (!may) Unstarted(v1::OUTCOME_REFUSED, kind, ruling.reason, command);
   return may;
 }
 

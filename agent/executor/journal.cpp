@@ -237,6 +237,13 @@ const JournalEntry* Journal::Find(std::string_view id) const {
   return entry == entries_.end() ? nullptr : &entry->second;
 }
 
+const JournalEntry* Journal::FindApproved(std::string_view intent_id) const {
+  const auto used = std::find_if(entries_.begin(), entries_.end(), [&](const auto& entry) {
+    return entry.second.intent.approved_id() == intent_id;
+  });
+  return used == entries_.end() ? nullptr : &used->second;
+}
+
 v1::CommandReport Journal::FullReport(const JournalEntry& entry) {
   v1::CommandReport report;
   if (entry.outcome) report = *entry.outcome;
@@ -300,7 +307,8 @@ std::string Journal::CarriedOver(Micros wall_now) {
   }
   std::sort(settled.begin(), settled.end());
   for (size_t i = 0; i < settled.size(); ++i) {
-    const bool old = wall_now + settled[i].first >= options_.keep;
+    const bool old = wall_now + settled[i].first >= options_.keep &&
+                     entries_.at(settled[i].second).intent.approved_until_us() <= wall_now;
     if (i >= options_.keep_entries || old) entries_.erase(settled[i].second);
   }
   std::string content;

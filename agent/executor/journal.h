@@ -7,8 +7,9 @@
 // back and can be tried again; a failed sync, or a write that can't be taken back, makes fatal() true: the
 // process ends and reads the file anew, because a file whose sync failed once is never trusted again.
 //
-// Bounds: rotated at 16 MiB (unacknowledged entries and those of the latest 24 h, at most 4,096, carried over
-// by an atomic rename), a frame is at most 4 MiB, the file at most 64 MiB.
+// Bounds: rotated at 16 MiB (unacknowledged entries, those of the latest 24 h and those whose approval has
+// not expired, at most 4,096, carried over by an atomic rename), a frame is at most 4 MiB, the file at most
+// 64 MiB.
 #pragma once
 #include <functional>
 #include <map>
@@ -60,6 +61,8 @@ class Journal {
   uint64_t NextReportSeq();
 
   const JournalEntry* Find(std::string_view id) const;
+  // The command that was begun with this approved intent; nullptr: none was.
+  const JournalEntry* FindApproved(std::string_view intent_id) const;
   const std::map<std::string, JournalEntry>& entries() const { return entries_; }
   // The outcome as reported: with the evidence taken before.
   static v1::CommandReport FullReport(const JournalEntry& entry);

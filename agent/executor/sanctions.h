@@ -78,8 +78,8 @@ void ParseSanctions(std::string_view file, std::string_view text, config::Proble
 // does. `owner`: whose the files must be besides root.
 SanctionsFile LoadSanctions(const std::string& path, uid_t owner);
 
-// Names and approvals only; limits are counted by the caller (WithinLimits). Of an action on sessions:
-// whether any entry speaks of its connection.
+// Names only; limits are counted, and approvals judged (approvals.h), by the caller. Of an action on
+// sessions: whether any entry speaks of its connection.
 Sanction FindSanction(const SanctionsFile& file, const ActionInfo& info);
 bool EntryMatches(const SanctionEntry& entry, std::string_view action, std::string_view user,
                   std::string_view name);
@@ -87,7 +87,5 @@ bool EntryMatches(const SanctionEntry& entry, std::string_view action, std::stri
 // Any of the patterns in that dimension matches the whole name.
 bool AnyMatches(const std::map<std::string, std::vector<std::string>>& patterns, std::string_view dimension,
                 std::string_view name);
-// Why the entries' approvals refuse; "" when they ask for none.
-std::string ApprovalRefusal(const std::vector<SanctionEntry>& entries);
 
 }  // namespace quell::agent

@@ -99,8 +99,13 @@ class Ruler {
   SessionRuling Rule(const std::vector<v1::PostgresSession>& found) {
     SessionRuling ruling;
     std::vector<std::string> spared;
+    bool unapproved = false;
     for (const v1::PostgresSession& session : found) {
       std::string why = WhyNot(session);
+      if (why.empty()) {
+        why = Unapproved(session);
+        unapproved = unapproved || !why.empty();
+      }
       if (why.empty()) {
         ruling.targets.push_back(session);
       } else {
@@ -109,6 +114,7 @@ class Ruler {
     }
     const std::string sentence = Sentence(spared);
     if (ruling.targets.empty()) {
+      ruling.for_approvals = unapproved;
       ruling.reason = sentence.empty() ? "no session was found" : sentence;
       return ruling;
     }
@@ -145,8 +151,6 @@ class Ruler {
       if (Allows(entry, question_, session)) allowing.push_back(entry);
     }
     if (allowing.empty()) return because("is named by no sanction");
-    if (std::string why = ApprovalRefusal(allowing); !why.empty())
-      return because("is not to be touched: " + why);
     for (const SanctionEntry& entry : allowing) {
       if (!entry.min_age || AgeOf(question_, session) >= *entry.min_age) continue;
       return because(absl::StrCat("is younger than the ", *entry.min_age / kSecond, " s of ", entry.where));
@@ -154,6 +158,15 @@ class Ruler {
     const bool named_by_person = question_.by_person && question_.target.named();
     if (ask.empty() || named_by_person) return "";
     return because(absl::StrCat("is ", ask, ": a person has to ask for it by its pid"));
+  }
+
+  std::string Unapproved(const v1::PostgresSession& session) const {
+    std::vector<SanctionEntry> allowing;
+    for (const SanctionEntry& entry : file_.entries) {
+      if (Allows(entry, question_, session)) allowing.push_back(entry);
+    }
+    const std::string why = ApprovalRefusal(allowing, question_.consent);
+    return why.empty() ? "" : absl::StrCat(Who(session), " is not to be touched: ", why);
   }
 
   std::string WhyNotAll(const std::vector<v1::PostgresSession>& targets) const {

@@ -9,13 +9,15 @@
 //
 // An entry allows a session that matches each dimension its `allow` names. Of all entries that do, each limit
 // holds: min_age (of the transaction, else of the statement, else of the session; for postgres.cancel of the
-// statement), max_targets and per_hour (commands that touched a session the entry allows).
+// statement), max_targets and per_hour (commands that touched a session the entry allows). A session whose
+// entries ask for approvals that did not come is left alone like one that is denied.
 #pragma once
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "agent/actions/session_target.h"
+#include "agent/executor/approvals.h"
 #include "agent/executor/sanctions.h"
 #include "common/base/time.h"
 
@@ -29,14 +31,16 @@ absl::Status CheckSessionTarget(const SessionTarget& target, bool by_person);
 
 struct SessionRuling {
   std::vector<v1::PostgresSession> targets;
-  std::string reason;  // not empty: nothing may be done, and why
-  std::string spared;  // of those a filter found: which are left alone, and why; "" for none
+  std::string reason;          // not empty: nothing may be done, and why
+  std::string spared;          // of those a filter found: which are left alone, and why; "" for none
+  bool for_approvals = false;  // nothing may be done, and with approvals something could be
 };
 struct SessionQuestion {
   std::string action;
   SessionTarget target;
   bool by_person = false;
   Micros now = 0;  // wall clock
+  Consent consent;
 };
 // `started`: commands in the latest hour for whose intent it says yes.
 using CountIntents = std::function<uint64_t(const std::function<bool(const v1::JournalIntent&)>&)>;

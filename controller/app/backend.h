@@ -41,6 +41,7 @@ class Backend final : public operators::OperatorBackend {
   absl::StatusOr<std::vector<operators::QuerySeries>> Query(const std::string& expr, Micros range,
                                                             Micros step) override;
   v1::Config Config() override;
+  v1::TrustBundle Trust() override { return *parts_.trust.Get(); }
   operators::ProgramInfo Info() override;
   absl::StatusOr<operators::AuditReport> AuditVerify() override;
   Micros Now() override { return parts_.loop.Now(); }

@@ -30,6 +30,10 @@ absl::StatusOr<v1::CommandBody> BodyOf(const v1::CommandEntry& command, const v1
   body.set_evidence_budget_bytes(command.evidence_budget_bytes());
   body.set_deadline_ms(command.deadline_ms());
   body.set_dry_run(command.dry_run());
+  if (!command.approvals().empty()) {
+    body.set_intent(command.intent());
+    *body.mutable_approvals() = command.approvals();
+  }
   return body;
 }
 

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "controller/commands/approvals.h"
 #include "controller/commands/plan.h"
 #include "controller/commands/withheld.h"
 #include "controller/incidents/acts.h"
@@ -143,6 +144,14 @@ void Acknowledge(const State& state, const Entry& command, const std::string& wh
   out.Add(edit.Take());
 }
 
+void Tell(const State& state, const std::string& id, const std::string& who, const engine::Reply& reply,
+          Outcome& out) {
+  if (!state.incidents.contains(id)) return;
+  engine::IncidentEdit edit(id);
+  edit.Entry(who, "approved", reply.message);
+  out.Add(edit.Take());
+}
+
 }  // namespace
 
 Outcome Run(const State& state, const v1::RunAct& act, const std::string& who, Micros now) {
@@ -171,7 +180,9 @@ Outcome Approve(const State& state, const v1::CommandAct& act, const std::string
   const Entry& command = *waiting.command;
   const std::string name = incidents::CommandName(state, command);
   if (command.approval_expires_us() <= now) return Refuse(1, name + " waited for approval until now");
-  if (command.requested_by() == who) return Refuse(4, name + " is not approved by who asked for it");
+  const Asked asked{name, command.requested_by(), command.intent(), InForce(state, command.approvals()),
+                    command.refusal() == v1::REFUSAL_APPROVAL ? command.reason() : ""};
+  if (auto refused = RefuseApproval(asked, act, who)) return *std::move(refused);
   const v1::Incident* incident = FindOrNull(state.incidents, command.incident());
   std::string why = Withheld(state, command.policy(), FindOrNull(state.hosts, command.host_id()), incident,
                              command.typed(), now);
@@ -181,13 +192,22 @@ Outcome Approve(const State& state, const v1::CommandAct& act, const std::string
   Outcome out;
   Acknowledge(state, command, who, now, out);
   CommandEdit edit(command.id());
-  edit.State(v1::ISSUED, act.why());
-  edit.With(Entry::kApprovedByFieldNumber).set_approved_by(who);
+  *edit.With(Entry::kApprovalsFieldNumber).mutable_approvals() = With(asked, act);
+  out.reply = engine::Reply{0, Said(asked, act, who), "command", command.id()};
+  Tell(state, command.incident(), who, *out.reply, out);
+  if (!GoesOn(asked, who)) {
+    out.Add(edit.Take());
+    return out;
+  }
+  edit.State(v1::ISSUED);
+  edit.With(Entry::kReasonFieldNumber).set_reason(act.why());
+  edit.With(Entry::kRefusalFieldNumber);
+  edit.With(Entry::kApprovedByFieldNumber)
+      .set_approved_by(who == command.requested_by() ? command.approved_by() : who);
   edit.With(Entry::kIssuedUsFieldNumber).set_issued_us(now);
   edit.With(Entry::kExpiresUsFieldNumber).set_expires_us(now + policy::kDeliverWithin);
   edit.With(Entry::kRetryUsFieldNumber).set_retry_us(0);
   out.Add(edit.Take());
-  out.reply = engine::Reply{0, "approved " + name, "command", command.id()};
   return out;
 }
 

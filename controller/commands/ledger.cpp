@@ -4,6 +4,7 @@
 
 #include "common/base/ids.h"
 #include "common/base/utf8.h"
+#include "controller/commands/approvals.h"
 #include "controller/incidents/find.h"
 #include "controller/policy/command.h"
 #include "controller/policy/hold.h"
@@ -55,7 +56,7 @@ Outcome Unknown(const Entry& command, std::string why, Micros now) {
   return One(edit);
 }
 
-Outcome Refused(const Entry& command, const v1::CommandReport& report, Micros now) {
+Outcome Refused(const State& state, const Entry& command, const v1::CommandReport& report, Micros now) {
   if (report.refusal() == v1::REFUSAL_DUPLICATE) return {};  // the journal's outcome follows
   if (!Before(command.state())) return {};
   if (report.refusal() == v1::REFUSAL_STALE_NONCE) {
@@ -68,6 +69,9 @@ Outcome Refused(const Entry& command, const v1::CommandReport& report, Micros no
     }
     return Expire(command, "no nonce that the host takes: " + report.reason(), now);
   }
+  // A plan is approved as a whole.
+  if (command.plan().empty() && MayAsk(command, report.refusal()))
+    return AskFor(state, command, report.reason(), now);
   CommandEdit edit(command.id());
   edit.State(v1::REFUSED, report.reason());
   edit.With(Entry::kRefusalFieldNumber).set_refusal(report.refusal());
@@ -227,7 +231,7 @@ Outcome OnReported(const State& state, const v1::CommandReported& input, Micros 
   const v1::CommandState target = Target(input.report().outcome());
   switch (target) {
     case v1::REFUSED:
-      out.Add(Refused(*command, input.report(), now));
+      out.Add(Refused(state, *command, input.report(), now));
       break;
     case v1::RUNNING:
       out.Add(Started(*command, input, now));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "controller/commands/approvals.h"
 #include "controller/commands/withheld.h"
 #include "controller/incidents/acts.h"
 #include "controller/incidents/find.h"
@@ -9,6 +10,7 @@
 #include "controller/policy/command.h"
 #include "controller/policy/guards.h"
 #include "controller/policy/hold.h"
+#include "controller/policy/intent.h"
 #include "controller/policy/match.h"
 
 namespace quell::commands {
@@ -89,13 +91,24 @@ Micros MayComeUntil(const v1::Host* host, Micros now) {
   return (unseen || no_executor_yet) && until > now ? until : 0;
 }
 
+// None of the signals that it was made for fires any more.
+bool IsOver(const State& state, const Plan& plan) {
+  const auto fires = [&](const std::string& host_id) {
+    const v1::Host* host = FindOrNull(state.hosts, host_id);
+    const v1::Signal* cause = host == nullptr ? nullptr : CauseOn(state, plan, *host);
+    return cause != nullptr && cause->state() != v1::CLEARED;
+  };
+  const auto& hosts = plan.host_ids();
+  return !plan.signal().empty() && std::none_of(hosts.begin(), hosts.end(), fires);
+}
+
 class Advance {
  public:
   Advance(const State& state, const Plan& plan, Micros now) : state_(state), plan_(plan), now_(now) {}
 
   Outcome Run() {
     if (std::string why = WhyNotOn(); !why.empty()) return Stop(std::move(why));
-    if (const Entry* bad = EndedBadly()) return Stop(WhyStopped(*bad));
+    if (const Entry* bad = EndedBadly()) return MayAskFor(*bad) ? Ask(bad->reason()) : Stop(WhyStopped(*bad));
     if (InFlight()) return {};
     if (Left() == 0) return End(plan_, v1::PLAN_DONE, "", now_);
     return OthersAtWork() || WaitsUntil() != 0 ? Outcome{} : Wave();
@@ -106,6 +119,38 @@ class Advance {
 
  private:
   Outcome Stop(std::string why) const { return End(plan_, v1::PLAN_STOPPED, std::move(why), now_); }
+  // The first host wants signatures, and nothing has been done: all of it waits for them.
+  bool MayAskFor(const Entry& bad) const {
+    return plan_.begun() == 1 && bad.state() == v1::REFUSED && MayAsk(bad, bad.refusal());
+  }
+
+  Outcome Ask(const std::string& reason) const {
+    PlanEdit edit(plan_.id());
+    for (const int gone : {Plan::kCommandsFieldNumber, Plan::kBegunFieldNumber, Plan::kWaveFieldNumber})
+      edit.With(gone);
+    if (IsOver(state_, plan_)) {
+      edit.State(v1::PLAN_STOPPED, "its signals cleared before anybody approved");
+      edit.With(Plan::kFinishedUsFieldNumber).set_finished_us(now_);
+    } else {
+      Wait(reason, edit);
+    }
+    Outcome out;
+    out.Add(edit.Take());
+    return out;
+  }
+
+  // What was signed before stays good: the intent is made once.
+  void Wait(const std::string& reason, PlanEdit& edit) const {
+    Plan waits = plan_;
+    if (waits.intent().empty()) {
+      waits.set_approval_expires_us(now_ + policy::ApprovalTime(state_, plan_.policy()));
+      waits.set_intent(policy::IntentOf(state_, waits));
+    }
+    edit.State(v1::PLAN_AWAITING_APPROVAL, reason);
+    edit.With(Plan::kIntentFieldNumber).set_intent(waits.intent());
+    edit.With(Plan::kApprovalExpiresUsFieldNumber).set_approval_expires_us(waits.approval_expires_us());
+  }
+
   int Left() const { return plan_.host_ids_size() - static_cast<int>(plan_.begun()); }
   int Size() const { return std::min(WaveSize(plan_), Left()); }
   const v1::Host* Target(int i) const {
@@ -191,8 +236,8 @@ class Advance {
     Entry command = policy::MakeCommand(state_, spec, index, now_);
     command.set_plan(plan_.id());
     command.set_approved_by(plan_.approved_by());
-    command.set_intent(plan_.intent());
-    *command.mutable_approvals() = plan_.approvals();
+    *command.mutable_approvals() = InForce(state_, plan_.approvals());
+    if (!command.approvals().empty()) command.set_intent(plan_.intent());
     return command;
   }
 
@@ -229,7 +274,10 @@ Outcome ApprovePlan(const State& state, const Plan& plan, const v1::CommandAct& 
   const std::string name = incidents::PlanName(state, plan);
   if (plan.state() != v1::PLAN_AWAITING_APPROVAL) return Refuse(1, name + " does not wait for approval");
   if (plan.approval_expires_us() <= now) return Refuse(1, name + " waited for approval until now");
-  if (plan.requested_by() == who) return Refuse(4, name + " is not approved by who asked for it");
+  // One that was approved and waits again was sent back by a host.
+  const Asked asked{name, plan.requested_by(), plan.intent(), InForce(state, plan.approvals()),
+                    plan.approved_by().empty() ? "" : plan.reason()};
+  if (auto refused = RefuseApproval(asked, act, who)) return *std::move(refused);
   const v1::Incident* incident = FindOrNull(state.incidents, plan.incident());
   for (const std::string& id : plan.host_ids()) {
     const v1::Host* host = FindOrNull(state.hosts, id);
@@ -241,10 +289,16 @@ Outcome ApprovePlan(const State& state, const Plan& plan, const v1::CommandAct& 
   Outcome out;
   Acknowledge(state, plan, who, now, out);
   PlanEdit edit(plan.id());
-  edit.State(v1::PLAN_RUNNING, act.why());
-  edit.With(Plan::kApprovedByFieldNumber).set_approved_by(who);
+  *edit.With(Plan::kApprovalsFieldNumber).mutable_approvals() = With(asked, act);
+  out.reply = engine::Reply{0, Said(asked, act, who), "plan", plan.id()};
+  if (GoesOn(asked, who)) {
+    out.reply->message += ": " + Many(plan) + ", one first";
+    edit.State(v1::PLAN_RUNNING);
+    edit.With(Plan::kReasonFieldNumber).set_reason(act.why());
+    edit.With(Plan::kApprovedByFieldNumber)
+        .set_approved_by(who == plan.requested_by() ? plan.approved_by() : who);
+  }
   out.Add(edit.Take());
-  out.reply = engine::Reply{0, "approved " + name + ": " + Many(plan) + ", one first", "plan", plan.id()};
   return out;
 }
 
@@ -288,13 +342,7 @@ Outcome PlansOnCleared(const State& state, const v1::Signal& signal, Micros now)
   for (const std::string& id : incident->plans()) {
     const Plan* plan = FindOrNull(state.plans, id);
     if (plan == nullptr || plan->state() != v1::PLAN_AWAITING_APPROVAL) continue;
-    const auto fires = [&](const std::string& host_id) {
-      const v1::Host* host = FindOrNull(state.hosts, host_id);
-      const v1::Signal* cause = host == nullptr ? nullptr : CauseOn(state, *plan, *host);
-      return cause != nullptr && cause->state() != v1::CLEARED;
-    };
-    const auto& hosts = plan->host_ids();
-    if (std::none_of(hosts.begin(), hosts.end(), fires))
+    if (IsOver(state, *plan))
       out.Add(End(*plan, v1::PLAN_STOPPED, "its signals cleared before anybody approved", now));
   }
   return out;

@@ -16,7 +16,7 @@ std::string Text(const v1::Plan& plan) {
       std::to_string(plan.host_ids_size() - static_cast<int>(plan.begun())) + " left untouched: ";
   switch (plan.state()) {
     case v1::PLAN_AWAITING_APPROVAL:
-      return "waits for approval: " + What(plan) + ": " + HostNames(plan);
+      return "waits for approval: " + What(plan) + ": " + HostNames(plan) + why;
     case v1::PLAN_RUNNING:
       return "begins, one host first: " + What(plan) + ": " + HostNames(plan);
     case v1::PLAN_DONE:

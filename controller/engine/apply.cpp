@@ -322,7 +322,9 @@ class Applier {
   void Changed(const v1::CommandChanged& change) {
     auto it = state_.commands.find(change.command());
     if (it == state_.commands.end()) return;
-    const bool waited = it->second.state() == v1::AWAITING_APPROVAL;
+    // One that a host sent back for a signature was counted when it was issued first.
+    const bool waited =
+        it->second.state() == v1::AWAITING_APPROVAL && it->second.refusal() != v1::REFUSAL_APPROVAL;
     CopyFields(change.set(), change.fields(), it->second);
     if (waited && it->second.state() == v1::ISSUED) CountAct(it->second);
     ReindexCommand(state_, change.command());

@@ -35,7 +35,7 @@ std::string Text(const v1::CommandEntry& command) {
   const std::string why = command.reason().empty() ? "" : ": " + command.reason();
   switch (command.state()) {
     case v1::AWAITING_APPROVAL:
-      return "waits for approval: " + what;
+      return "waits for approval: " + what + why;
     case v1::DENIED:
       return "denied: " + what + why;
     case v1::ISSUED:

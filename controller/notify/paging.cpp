@@ -1,6 +1,7 @@
 #include "controller/notify/paging.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "controller/commands/plan.h"
@@ -314,8 +315,11 @@ void ApprovalExpired(const State& state, const Incident& incident, const std::st
        now, out);
 }
 
-void AskedFor(const State& state, const Incident& incident, uint64_t number, Micros now, Outcome& out) {
-  const std::string transition = "approval-" + std::to_string(number);
+// `again`: a host wants a signature more than these.
+void AskedFor(const State& state, const Incident& incident, uint64_t number, std::optional<int> again,
+              Micros now, Outcome& out) {
+  std::string transition = "approval-" + std::to_string(number);
+  if (again) transition += "-signed-" + std::to_string(*again);
   Page(state, incident, incident.escalation_step(), transition, now, out);
   Copies(state, incident, transition, now, out);
 }
@@ -400,7 +404,9 @@ Outcome OnCommand(const State& state, const v1::CommandEntry& command, Micros no
   const Incident* incident = FindOrNull(state.incidents, command.incident());
   if (incident == nullptr || !incidents::IsOpen(*incident)) return out;
   if (command.state() == v1::AWAITING_APPROVAL) {
-    AskedFor(state, *incident, command.number(), now, out);
+    std::optional<int> again;
+    if (command.refusal() == v1::REFUSAL_APPROVAL) again = command.approvals_size();
+    AskedFor(state, *incident, command.number(), again, now, out);
   } else if (command.state() == v1::EXPIRED && command.issued_us() == 0) {
     ApprovalExpired(state, *incident, command.policy(), now, out);
   } else if (command.state() == v1::COMMAND_UNKNOWN) {
@@ -415,7 +421,9 @@ Outcome OnPlan(const State& state, const v1::Plan& plan, Micros now) {
   const Incident* incident = FindOrNull(state.incidents, plan.incident());
   if (incident == nullptr || !incidents::IsOpen(*incident)) return out;
   if (plan.state() == v1::PLAN_AWAITING_APPROVAL) {
-    AskedFor(state, *incident, plan.number(), now, out);
+    std::optional<int> again;
+    if (!plan.approved_by().empty()) again = plan.approvals_size();
+    AskedFor(state, *incident, plan.number(), again, now, out);
   } else if (plan.state() == v1::PLAN_EXPIRED) {
     ApprovalExpired(state, *incident, plan.policy(), now, out);
   } else if (plan.state() == v1::PLAN_STOPPED && commands::Failed(state, plan)) {

@@ -46,6 +46,7 @@ void Approvals(const engine::State& state, const v1::Incident& incident, std::st
     absl::StrAppend(&text, "waits for you: ", it->second.target(), " on ", it->second.host(), " until ",
                     FormatClock(it->second.approval_expires_us()), " UTC: quell approve ", name,
                     " | quell deny ", name, "\n");
+    Line(text, "the host says", it->second.reason());
   }
 }
 
@@ -58,6 +59,7 @@ void Plans(const engine::State& state, const v1::Incident& incident, std::string
                     commands::HostNames(it->second), "), one first, until ",
                     FormatClock(it->second.approval_expires_us()), " UTC: quell approve ", name,
                     " | quell deny ", name, "\n");
+    Line(text, "the host says", it->second.reason());
   }
 }
 

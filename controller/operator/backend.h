@@ -16,6 +16,7 @@
 #include "controller/engine/log_store.h"
 #include "quell/v1/log.pb.h"
 #include "quell/v1/state.pb.h"
+#include "quell/v1/trust.pb.h"
 
 namespace quell::operators {
 
@@ -83,6 +84,7 @@ class OperatorBackend {
                                                          Micros step) = 0;
 
   virtual v1::Config Config() = 0;
+  virtual v1::TrustBundle Trust() = 0;  // the one in force
   virtual ProgramInfo Info() = 0;
   virtual absl::StatusOr<AuditReport> AuditVerify() = 0;
   virtual Micros Now() = 0;  // engine time

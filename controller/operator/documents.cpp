@@ -290,13 +290,20 @@ absl::StatusOr<Listed> ListConfigured(Json items, const v1::GetRequest& request)
   return listed;
 }
 
+// What approvers sign, byte for byte.
+Json WithIntent(Json json, const std::string& intent) {
+  json["intent"] = intent.empty() ? Json(nullptr) : Json(HexEncode(intent));
+  return json;
+}
+
 // Plans are numbered together with commands.
 absl::StatusOr<Json> CommandOrPlan(OperatorBackend& backend, std::string_view name) {
   const auto command = ResolveCommand(backend, name);
-  if (command.ok()) return FullCommand(backend, *command);
+  if (command.ok()) return WithIntent(FullCommand(backend, *command), command->intent());
   const auto plan = ResolvePlan(backend, name);
-  if (plan.ok()) return FullPlan(backend, *plan);
-  return command.status();
+  if (!plan.ok()) return command.status();
+  QUELL_ASSIGN_OR_RETURN(Json json, FullPlan(backend, *plan));
+  return WithIntent(std::move(json), plan->intent());
 }
 
 // One by its name: an incident or command by reference, else by id, a host by its name.
@@ -456,7 +463,7 @@ absl::StatusOr<Json> DescribeDocument(OperatorBackend& backend, const v1::Descri
   if (request.kind() == "command" || request.kind() == "plan") {
     const auto command = ResolveCommand(backend, request.name());
     if (!command.ok()) return CommandOrPlan(backend, request.name());
-    Json json = FullCommand(backend, *command);
+    Json json = WithIntent(FullCommand(backend, *command), command->intent());
     if (evidence) {
       QUELL_ASSIGN_OR_RETURN(json["evidence"], EvidenceItems(backend, *command));
     }

@@ -285,9 +285,25 @@ Json IncidentJson(const v1::Incident& incident, bool timeline) {
   return out;
 }
 
+namespace {
+
+// Who signed, and who approved by the controller's own socket, where nothing is signed.
+template <typename T>
+Json ApprovalsJson(const T& asked, bool denied) {
+  Json out = Json::array();
+  bool listed = asked.approved_by().empty() || denied;  // then it is who denied it
+  for (const v1::Approval& approval : asked.approvals()) {
+    const std::string who = "person:" + approval.person();
+    out.push_back(Json{{"person", who}, {"signed", true}, {"key", approval.key_id()}});
+    listed = listed || who == asked.approved_by();
+  }
+  if (!listed) out.push_back(Json{{"person", asked.approved_by()}, {"signed", false}});
+  return out;
+}
+
+}  // namespace
+
 Json CommandJson(const v1::CommandEntry& command, uint64_t incident_number) {
-  Json approvals = Json::array();
-  if (!command.approved_by().empty()) approvals.push_back(Json{{"person", command.approved_by()}});
   return {{"id", command.id()},
           {"name", CommandName(command, incident_number)},
           {"number", command.number()},
@@ -300,7 +316,7 @@ Json CommandJson(const v1::CommandEntry& command, uint64_t incident_number) {
           {"step", command.step()},
           {"plan", TextOrNull(command.plan())},
           {"requested_by", command.requested_by()},
-          {"approvals", approvals},
+          {"approvals", ApprovalsJson(command, command.state() == v1::DENIED)},
           {"state", StateName(command.state())},
           {"outcome", OutcomeJson(command.state())},
           {"reason", command.reason()},
@@ -326,8 +342,6 @@ Json PlanJson(const v1::Plan& plan, uint64_t incident_number) {
   v1::CommandEntry named;
   named.set_incident(plan.incident());
   named.set_number(plan.number());
-  Json approvals = Json::array();
-  if (!plan.approved_by().empty()) approvals.push_back(Json{{"person", plan.approved_by()}});
   return {{"id", plan.id()},
           {"name", CommandName(named, incident_number)},
           {"number", plan.number()},
@@ -340,7 +354,7 @@ Json PlanJson(const v1::Plan& plan, uint64_t incident_number) {
           {"policy", TextOrNull(plan.policy())},
           {"step", plan.step()},
           {"requested_by", plan.requested_by()},
-          {"approvals", approvals},
+          {"approvals", ApprovalsJson(plan, plan.state() == v1::PLAN_DENIED)},
           {"state", Lower(v1::PlanState_Name(plan.state()), "PLAN_")},
           {"reason", plan.reason()},
           {"begun", plan.begun()},

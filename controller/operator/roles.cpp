@@ -33,6 +33,7 @@ const std::vector<RoleRow>& RoleTable() {
       {"/quell.v1.Operator/Resolve", Role::kResponder},
       {"/quell.v1.Operator/Run", Role::kResponder},  // and by the action's risk: AuthoriseRun
       {"/quell.v1.Operator/Approve", Role::kApprover},
+      {"/quell.v1.Operator/Sign", Role::kResponder},  // and only what they asked for themselves
       {"/quell.v1.Operator/Deny", Role::kApprover},
       {"/quell.v1.Operator/SetHold", Role::kResponder},
       {"/quell.v1.Operator/EndHold", Role::kApprover},

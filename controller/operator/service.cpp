@@ -7,6 +7,7 @@
 #include "common/base/ids.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
+#include "common/security/approval.h"
 #include "common/security/join_token.h"
 #include "controller/operator/documents.h"
 #include "controller/operator/evidence.h"
@@ -22,6 +23,7 @@ constexpr size_t kLongestTitle = 200;
 constexpr size_t kLongestText = 4000;
 constexpr size_t kMostHosts = 1000;
 constexpr size_t kLongestExpression = 16 << 10;
+constexpr char kSocket[] = "socket";  // how a caller of the controller's own host comes
 
 grpc::Status ToGrpc(const absl::Status& status) {
   return grpc::Status(static_cast<grpc::StatusCode>(status.code()), std::string(status.message()));
@@ -306,34 +308,73 @@ grpc::Status OperatorService::Run(Context* c, const v1::RunRequest* in, v1::ActR
   });
 }
 
-absl::Status OperatorService::FillDecision(const Caller& caller, const v1::CommandAct& in,
-                                           v1::CommandAct* out) {
+absl::StatusOr<OperatorService::Decided> OperatorService::FillDecision(const v1::CommandAct& in,
+                                                                       v1::CommandAct* out) {
   QUELL_RETURN_IF_ERROR(TooLong(in.why(), kLongestText, "the reason"));
   out->set_why(in.why());
   const auto command = ResolveCommand(backend_, in.command());
-  if (!command.ok()) {
-    // A plan; who began one may stop it, and the engine refuses that they approve it.
-    const auto plan = ResolvePlan(backend_, in.command());
-    if (!plan.ok()) return command.status();
-    out->set_command(plan->id());
-    return absl::OkStatus();
+  if (command.ok()) {
+    out->set_command(command->id());
+    return Decided{in.command(), command->requested_by(), command->intent(), false};
   }
-  if (command->requested_by() == "person:" + caller.name)
-    return absl::PermissionDeniedError("nobody decides about a command that they asked for themselves");
-  out->set_command(command->id());
+  const auto plan = ResolvePlan(backend_, in.command());
+  if (!plan.ok()) return command.status();
+  out->set_command(plan->id());
+  return Decided{in.command(), plan->requested_by(), plan->intent(), true};
+}
+
+// The signature, the certificate and the person are checked here, before it becomes an input; what it is
+// worth is the engine's to say, and once more the host's.
+absl::Status OperatorService::FillApproval(const Caller& caller, const v1::CommandAct& in,
+                                           const Decided& about, v1::CommandAct* out) {
+  if (!in.has_approval()) {
+    if (caller.via == kSocket) return absl::OkStatus();
+    return absl::PermissionDeniedError(
+        "an approval is signed by the person's own key; this one is not signed");
+  }
+  if (in.approval().person() != caller.name)
+    return absl::PermissionDeniedError(absl::StrCat("the approval is of ", in.approval().person(),
+                                                    " and comes from ", caller.name,
+                                                    ": nobody approves for another"));
+  if (about.intent.empty())
+    return absl::FailedPreconditionError(absl::StrCat(about.name, " does not wait for approval"));
+  QUELL_RETURN_IF_ERROR(
+      security::VerifyApproval(in.approval(), about.intent, backend_.Trust(), backend_.Now()));
+  *out->mutable_approval() = in.approval();
   return absl::OkStatus();
 }
 
 grpc::Status OperatorService::Approve(Context* c, const v1::CommandAct* in, v1::ActReply* out) {
-  return Act(c, "/quell.v1.Operator/Approve", out, [&](const Caller& caller, v1::PersonAct& act) {
-    return FillDecision(caller, *in, act.mutable_approve());
-  });
+  return Act(c, "/quell.v1.Operator/Approve", out,
+             [&](const Caller& caller, v1::PersonAct& act) -> absl::Status {
+               QUELL_ASSIGN_OR_RETURN(const Decided about, FillDecision(*in, act.mutable_approve()));
+               if (about.requested_by == "person:" + caller.name)
+                 return absl::PermissionDeniedError(
+                     absl::StrCat(about.name, " is not approved by who asked for it"));
+               return FillApproval(caller, *in, about, act.mutable_approve());
+             });
+}
+
+grpc::Status OperatorService::Sign(Context* c, const v1::CommandAct* in, v1::ActReply* out) {
+  return Act(c, "/quell.v1.Operator/Sign", out,
+             [&](const Caller& caller, v1::PersonAct& act) -> absl::Status {
+               QUELL_ASSIGN_OR_RETURN(const Decided about, FillDecision(*in, act.mutable_approve()));
+               if (about.requested_by != "person:" + caller.name || !in->has_approval())
+                 return absl::PermissionDeniedError(
+                     "who asked for it signs it, with their own key; anybody else approves it");
+               return FillApproval(caller, *in, about, act.mutable_approve());
+             });
 }
 
 grpc::Status OperatorService::Deny(Context* c, const v1::CommandAct* in, v1::ActReply* out) {
-  return Act(c, "/quell.v1.Operator/Deny", out, [&](const Caller& caller, v1::PersonAct& act) {
-    return FillDecision(caller, *in, act.mutable_deny());
-  });
+  return Act(
+      c, "/quell.v1.Operator/Deny", out, [&](const Caller& caller, v1::PersonAct& act) -> absl::Status {
+        QUELL_ASSIGN_OR_RETURN(const Decided about, FillDecision(*in, act.mutable_deny()));
+        // Who began a plan may stop it.
+        if (!about.plan && about.requested_by == "person:" + caller.name)
+          return absl::PermissionDeniedError("nobody decides about a command that they asked for themselves");
+        return absl::OkStatus();
+      });
 }
 
 grpc::Status OperatorService::SetHold(Context* c, const v1::HoldRequest* in, v1::ActReply* out) {

@@ -45,6 +45,7 @@ class OperatorService final : public v1::Operator::Service {
   grpc::Status Resolve(Context* c, const v1::ResolveAct* in, v1::ActReply* out) override;
   grpc::Status Run(Context* c, const v1::RunRequest* in, v1::ActReply* out) override;
   grpc::Status Approve(Context* c, const v1::CommandAct* in, v1::ActReply* out) override;
+  grpc::Status Sign(Context* c, const v1::CommandAct* in, v1::ActReply* out) override;
   grpc::Status Deny(Context* c, const v1::CommandAct* in, v1::ActReply* out) override;
   grpc::Status SetHold(Context* c, const v1::HoldRequest* in, v1::ActReply* out) override;
   grpc::Status EndHold(Context* c, const v1::EndHold* in, v1::ActReply* out) override;
@@ -61,6 +62,13 @@ class OperatorService final : public v1::Operator::Service {
 
  private:
   using MakeDocument = std::function<absl::StatusOr<Json>(const Caller&)>;
+  // What a decision is about: a command or a plan.
+  struct Decided {
+    std::string name;  // as people typed it
+    std::string requested_by;
+    std::string intent;
+    bool plan = false;
+  };
   using FillAct = std::function<absl::Status(const Caller&, v1::PersonAct&)>;
 
   absl::StatusOr<Caller> Admit(Context* context, std::string_view method) const;
@@ -69,7 +77,9 @@ class OperatorService final : public v1::Operator::Service {
   absl::Status FillIncident(const v1::IncidentAct& in, v1::IncidentAct* out, size_t longest);
   absl::Status FillRun(const Caller& caller, const v1::RunRequest& in, v1::RunAct* out);
   absl::Status FillTargets(const v1::RunRequest& in, v1::RunAct* out);
-  absl::Status FillDecision(const Caller& caller, const v1::CommandAct& in, v1::CommandAct* out);
+  absl::StatusOr<Decided> FillDecision(const v1::CommandAct& in, v1::CommandAct* out);
+  absl::Status FillApproval(const Caller& caller, const v1::CommandAct& in, const Decided& about,
+                            v1::CommandAct* out);
   absl::StatusOr<v1::Host> FindHost(const std::string& name);
   absl::Status FillAgent(const v1::AgentAct& in, v1::AgentAct* out);
   absl::StatusOr<Json> Entity(const engine::Answer& answer);

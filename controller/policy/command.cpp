@@ -2,6 +2,7 @@
 
 #include "common/base/ids.h"
 #include "controller/policy/bind.h"
+#include "controller/policy/intent.h"
 
 namespace quell::policy {
 namespace {
@@ -53,6 +54,7 @@ v1::CommandEntry MakeCommand(const engine::State& state, const CommandSpec& spec
   if (spec.approval_expires != 0) {
     command.set_state(v1::AWAITING_APPROVAL);
     command.set_approval_expires_us(spec.approval_expires);
+    if (!spec.dry_run) command.set_intent(IntentOf(state, command));
     return command;
   }
   command.set_state(v1::ISSUED);
@@ -81,6 +83,7 @@ v1::Plan MakePlan(const engine::State& state, const PlanSpec& spec, Micros now) 
   plan.set_approval_expires_us(spec.approval_expires);
   plan.set_state(spec.approval_expires == 0 ? v1::PLAN_RUNNING : v1::PLAN_AWAITING_APPROVAL);
   if (spec.approval_expires == 0) plan.set_approved_by(spec.requested_by);
+  if (spec.approval_expires != 0 && !spec.dry_run) plan.set_intent(IntentOf(state, plan));
   return plan;
 }
 

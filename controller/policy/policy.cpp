@@ -5,6 +5,7 @@
 #include "controller/policy/changed.h"
 #include "controller/policy/command.h"
 #include "controller/policy/guards.h"
+#include "controller/policy/intent.h"
 #include "controller/policy/match.h"
 #include "controller/policy/steps.h"
 #include "controller/policy/storm.h"
@@ -17,7 +18,6 @@ using engine::Outcome;
 using engine::State;
 
 constexpr Micros kAskAgainForSamples = kMinute;
-constexpr Micros kApprovalExpires = 10 * kMinute;  // when the policy says nothing
 
 // One look: collects what is decided.
 class Look {
@@ -143,7 +143,7 @@ class Look {
     spec.requested_by = "policy:" + policy_->name();
     spec.signal = signal_.key();
     spec.verify = ThisStep().verify();
-    spec.approval_expires = now_ + ApprovalExpires();
+    spec.approval_expires = now_ + ApprovalTime(state_, policy_->name());
     v1::Payload payload;
     *payload.mutable_plan_made()->mutable_plan() = MakePlan(state_, spec, now_);
     Decide("ask", "plan",
@@ -190,10 +190,6 @@ class Look {
     }
   }
 
-  Micros ApprovalExpires() const {
-    return policy_->approval_expires_us() == 0 ? kApprovalExpires : policy_->approval_expires_us();
-  }
-
   void Act(const v1::Action& action, const std::string& group, bool ask, const std::string& guard,
            const std::string& why) {
     CommandSpec spec;
@@ -206,7 +202,7 @@ class Look {
     spec.signal = signal_.key();
     spec.group = group;
     if (ThisStep().has_verify()) spec.verify = &ThisStep().verify();
-    if (ask) spec.approval_expires = now_ + ApprovalExpires();
+    if (ask) spec.approval_expires = now_ + ApprovalTime(state_, policy_->name());
     v1::CommandEntry command = MakeCommand(state_, spec, 0, now_);
     Decide(ask ? "ask" : "act", guard, ask ? why : "every guard lets it pass", command.id());
     v1::Payload payload;

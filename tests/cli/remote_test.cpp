@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <optional>
 #include <sstream>
 
 #include "cli/context.h"
@@ -48,6 +49,7 @@ class Remote : public ::testing::Test {
     pin.pop_back();
     const auto bundle = security::OpenTrustBundle(ReadFile(in + "/trust.bundle"), pin, RealClock().Wall());
     ASSERT_TRUE(bundle.ok()) << bundle.status();
+    backend_.trust = *bundle;
     server_.reset();
     auto server =
         operators::ResponderServer::Start("127.0.0.1:" + std::to_string(port), *identity,
@@ -86,6 +88,7 @@ class Remote : public ::testing::Test {
       return std::string(name) == "HOME" ? top_ + "/home" : "";
     };
     around.now = absl::Now;
+    around.answer = [this] { return typed_; };
     around.zone = absl::UTCTimeZone();
     std::ostringstream out, err;
     const int exit = RunProgram(args, around, out, err);
@@ -96,6 +99,7 @@ class Remote : public ::testing::Test {
 
   operators::MapBackend backend_;
   std::string top_, out_, err_;
+  std::optional<std::string> typed_;  // by the person, when asked; nullopt: there is no terminal
   std::unique_ptr<operators::ResponderServer> server_;
 };
 
@@ -117,8 +121,44 @@ TEST_F(Remote, ReadsAndActsAsItsPerson) {
   EXPECT_THAT(out_, HasSubstr("client-portal down"));
   EXPECT_EQ(Run({"ack", "#417"}), kDone) << err_;
   EXPECT_EQ(backend_.acts().at(0).person(), "alice");
-  EXPECT_EQ(Run({"approve", "417.2"}), kNotAllowed);
+  EXPECT_EQ(Run({"approve", "417.2", "--yes"}), kNotAllowed);
   EXPECT_THAT(err_, HasSubstr("takes the role approver"));
+}
+
+TEST_F(Remote, AnApprovalIsShownAskedForAndSigned) {
+  Role("alice", "approver");
+  EXPECT_EQ(Run({"approve", "417.2"}), kUsage);
+  EXPECT_THAT(err_, HasSubstr("there is no terminal to ask on"));
+  typed_ = "no";
+  EXPECT_EQ(Run({"approve", "417.2"}), kFailed);
+  EXPECT_THAT(err_, HasSubstr("nothing was signed"));
+  EXPECT_TRUE(backend_.acts().empty());
+  typed_ = "yes";
+  ASSERT_EQ(Run({"approve", "417.2", "--why", "seen it"}), kDone) << err_;
+  EXPECT_THAT(err_, HasSubstr("alice signs:"));
+  EXPECT_THAT(err_, HasSubstr("  app         \"portal\""));
+  ASSERT_EQ(backend_.acts().size(), 1u);
+  const v1::CommandAct act = backend_.acts()[0].approve();
+  EXPECT_EQ(act.command(), "aabb" + std::string(28, '0'));
+  EXPECT_EQ(act.why(), "seen it");
+  EXPECT_EQ(act.approval().person(), "alice");
+  typed_.reset();
+  EXPECT_EQ(Run({"approve", "417.1", "--yes"}), kFailed);
+  EXPECT_THAT(err_, HasSubstr("does not wait for approval"));
+}
+
+TEST_F(Remote, WhoAskedSignsAsSuch) {
+  Role("alice", "responder");
+  v1::CommandEntry command;
+  ASSERT_TRUE(command.ParseFromString(backend_.Find("command", "aabb" + std::string(28, '0'))->message));
+  v1::Intent intent;
+  ASSERT_TRUE(intent.ParseFromString(command.intent()));
+  intent.set_requested_by("person:alice");
+  command.set_requested_by("person:alice");
+  command.set_intent(intent.SerializeAsString());
+  backend_.PutCommand(command);
+  ASSERT_EQ(Run({"approve", "417.2", "--yes"}), kDone) << err_;
+  EXPECT_EQ(backend_.acts().at(0).approve().approval().person(), "alice");
 }
 
 TEST_F(Remote, EachContextIsItsOwnPerson) {

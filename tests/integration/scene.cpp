@@ -45,6 +45,11 @@ constexpr char kRules[] = R"(groups:
     annotations: {summary: "{{ $labels.app }} on {{ $labels.instance }} keeps ending"}
 )";
 
+std::string Sanctions(const std::string& approval) {
+  return absl::StrCat("- {action: pm2.restart, user: ", getpwuid(getuid())->pw_name,
+                      ", allow: {apps: [portal, nobody]}, approval: ", approval, "}\n");
+}
+
 std::string Settings(const SceneOptions& options) {
   Json settings = Json::object();
   if (!options.autorestart) settings["autorestart"] = false;
@@ -79,8 +84,7 @@ WorldOptions HungAppScene::Options(const SceneOptions& options, const std::strin
   otherwise: page
 )");
   if (options.sanctioned) {
-    world.sanctions =
-        absl::StrCat("- {action: pm2.restart, user: ", user, ", allow: {apps: [portal, nobody]}}\n");
+    world.sanctions = Sanctions(options.approval);
   }
   world.probes =
       absl::StrCat("[{name: health, about: {user: ", user, ", app: portal}, url: \"http://127.0.0.1:", port,
@@ -89,6 +93,7 @@ WorldOptions HungAppScene::Options(const SceneOptions& options, const std::strin
   world.audience = options.audience;
   world.receivers = options.receivers;
   world.enrols = options.enrols;
+  world.people = options.people;
   return world;
 }
 
@@ -101,6 +106,10 @@ HungAppScene::HungAppScene(const SceneOptions& options)
         return up.is_object() && up.contains("result") && !up["result"].empty();
       },
       30 * kSecond));
+}
+
+void HungAppScene::Sanction(const std::string& approval) {
+  world_->dir().Write("sanctions/sanctions.yaml", Sanctions(approval));
 }
 
 void HungAppScene::Hang() { control_.Write("hang", ""); }

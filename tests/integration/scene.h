@@ -10,6 +10,7 @@ namespace quell::test {
 struct SceneOptions {
   std::string mode = "automatic";
   bool sanctioned = true;
+  std::string approval = "none";  // what the sanction asks for
   bool autorestart = true;
   int stubborn_ms = 0;  // not 0: the app, when it hangs, ends no sooner than PM2 kills it, after so long
   std::string page = "{unless_verified_in: 90s}";
@@ -18,6 +19,7 @@ struct SceneOptions {
   std::string audience = "{P0: [oncall], P1: [oncall], P2: [oncall]}";
   std::string receivers;
   bool enrols = false;  // as WorldOptions has it
+  bool people = false;
 };
 
 class HungAppScene {
@@ -27,6 +29,8 @@ class HungAppScene {
   void Hang();
   void Crash();
   bool Answers();  // whether the app answers over HTTP
+  // What the host asks for from now on.
+  void Sanction(const std::string& approval);
 
  private:
   static WorldOptions Options(const SceneOptions& options, const std::string& control, uint16_t port);

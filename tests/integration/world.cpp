@@ -16,6 +16,7 @@
 #include "common/base/process.h"
 #include "common/base/status.h"
 #include "common/security/pki.h"
+#include "common/security/responder.h"
 #include "tests/support/wait.h"
 
 namespace quell::test {
@@ -32,6 +33,7 @@ World::World(WorldOptions options) : options_(std::move(options)) {
   agents_port_ = FreePort();
   web_port_ = FreePort();
   enrol_port_ = FreePort();
+  responders_port_ = FreePort();
   if (!options_.apps.empty()) {
     auto pm2 = Pm2Daemon::Start(dir_.MakeDirectory("pm2"), options_.apps);
     Require(pm2.ok(), absl::StrCat("PM2: ", pm2.status().ToString()));
@@ -67,17 +69,17 @@ void World::WriteFiles() {
   dir_.Write("controller/rules.d/rules.yml", options_.rules);
   dir_.Write("controller/policies.d/policies.yaml", options_.policies);
   dir_.Write("controller/controller.yaml",
-             absl::StrCat("listen: {agents: \"127.0.0.1:", agents_port_, "\", web: \"127.0.0.1:", web_port_,
-                          "\", enrol: \"", EnrolPort(), "\"}\n", "socket: ", dir_.Path("operator.sock"),
-                          "\nstore: {sqlite: ", dir_.Path("controller/log.db"),
-                          "}\npki: {directory: ", dir_.Path("pki/controller"),
-                          "}\nmonitoring: ", options_.monitoring, "\ndeadlines: ", options_.deadlines,
-                          "\nreceivers:\n  oncall: {type: email, smtp: \"", mail_.Address(),
-                          "\", from: quell@localhost, to: oncall@localhost, tls: off, wakes: true}\n",
-                          "  hook: {type: webhook, url: \"", hook_.Url("/hook"), "\"}\n",
-                          absl::StrReplaceAll(options_.receivers, {{"MAIL", mail_.Address()}}),
-                          "audience: ", options_.audience, "\nroutes: [{to: [hook]}]\nsources: ",
-                          absl::StrReplaceAll(options_.sources, {{"DIR", dir_.path()}}), "\n"));
+             absl::StrCat(
+                 "listen: {agents: \"127.0.0.1:", agents_port_, "\", web: \"127.0.0.1:", web_port_,
+                 "\", enrol: \"", EnrolPort(), "\"", Responders(), "}\n",
+                 "socket: ", dir_.Path("operator.sock"), "\nstore: {sqlite: ", dir_.Path("controller/log.db"),
+                 "}\npki: {directory: ", dir_.Path("pki/controller"), "}\nmonitoring: ", options_.monitoring,
+                 "\ndeadlines: ", options_.deadlines, "\nreceivers:\n  oncall: {type: email, smtp: \"",
+                 mail_.Address(), "\", from: quell@localhost, to: oncall@localhost, tls: off, wakes: true}\n",
+                 "  hook: {type: webhook, url: \"", hook_.Url("/hook"), "\"}\n",
+                 absl::StrReplaceAll(options_.receivers, {{"MAIL", mail_.Address()}}),
+                 "audience: ", options_.audience, "\nroutes: [{to: [hook]}]\nsources: ",
+                 absl::StrReplaceAll(options_.sources, {{"DIR", dir_.path()}}), "\n"));
   const std::string users = pm2_ == nullptr
                                 ? ""
                                 : absl::StrCat("  pm2: {users: [{user: ", user_, ", home: ", pm2_->home(),
@@ -165,6 +167,11 @@ std::string World::HostKeys() const {
   return dir_.Path(options_.enrols ? std::string("host") : absl::StrCat("pki/agent-", kHost));
 }
 
+// Off unless wanted, as it comes.
+std::string World::Responders() const {
+  return options_.people ? absl::StrCat(", responders: \"127.0.0.1:", responders_port_, "\"") : "";
+}
+
 std::string World::EnrolPort() const { return absl::StrCat("127.0.0.1:", enrol_port_); }
 
 int World::Enrol(std::string* error) {
@@ -239,10 +246,42 @@ int World::Stop(const std::string& program) {
 }
 
 int World::QuellExit(std::vector<std::string> words, std::string* output, std::string* error) {
+  words.insert(words.begin(), {"--socket", dir_.Path("operator.sock")});
+  return RunQuell(words, {}, output, error);
+}
+
+void World::LogIn(const std::string& person, const std::string& role) {
+  const std::string request = dir_.Path(person + ".csr");
+  std::string error;
+  Require(QuellAs(person, {"login", "--csr-out", request, "--name", person}, nullptr, &error) == 0, error);
+  security::ResponderIssue issue;
+  issue.directory = dir_.Path("pki");
+  issue.request = ReadFile(request);
+  issue.name = person;
+  issue.now = RealClock().Wall();
+  const auto pass = security::IssueResponder(issue);
+  Require(pass.ok(), pass.status().ToString());
+  dir_.Write(person + ".pass", security::FormatPass(*pass));
+  const int in = QuellAs(person,
+                         {"login", "--certificate", dir_.Path(person + ".pass"), "--address",
+                          absl::StrCat("127.0.0.1:", responders_port_)},
+                         nullptr, &error);
+  Require(in == 0, error);
+  Require(QuellExit({"responder", "role", person, role}, nullptr, &error) == 0, error);
+}
+
+int World::QuellAs(const std::string& person, std::vector<std::string> words, std::string* output,
+                   std::string* error) {
+  return RunQuell(words, {absl::StrCat("HOME=", dir_.Path(absl::StrCat("home-", person)))}, output, error);
+}
+
+int World::RunQuell(const std::vector<std::string>& words, const std::vector<std::string>& environment,
+                    std::string* output, std::string* error) {
   SpawnOptions options;
   options.program = Program("quell");
-  options.argv = {"quell", "--socket", dir_.Path("operator.sock")};
+  options.argv = {"quell"};
   options.argv.insert(options.argv.end(), words.begin(), words.end());
+  options.environment = environment;
   options.memory_limit = 0;
   options.deadline = kMinute;
   auto child = RealProcess().Start(options);

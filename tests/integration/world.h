@@ -35,6 +35,7 @@ struct WorldOptions {
   std::string receivers;       // further ones: lines with two spaces in front
   std::string changes;         // agent.yaml's collectors.changes; DIR is the world's directory
   std::string sources = "[]";  // controller.yaml's; DIR likewise
+  bool people = false;         // the responders' listener is on: see LogIn
   bool enrols = false;         // the host's keys come with a token, over the network, instead of from `pki`
 };
 
@@ -63,7 +64,12 @@ class World {
   pid_t Pid(const std::string& program) const { return pids_.at(program); }
   void Signal(const std::string& program, int signal);
 
-  // The command line: its output as JSON; null when it failed.
+  // A person with a certificate and this role, on a machine of their own: what QuellAs speaks as.
+  void LogIn(const std::string& person, const std::string& role);
+  int QuellAs(const std::string& person, std::vector<std::string> words, std::string* output = nullptr,
+              std::string* error = nullptr);
+
+  // The command line, by the controller's own socket: its output as JSON; null when it failed.
   Json Quell(std::vector<std::string> words);
   int QuellExit(std::vector<std::string> words, std::string* output = nullptr, std::string* error = nullptr);
   std::vector<Json> Items(const std::string& kind);  // `quell get KIND --all`
@@ -84,8 +90,11 @@ class World {
 
  private:
   void MakeKeys();
+  std::string Responders() const;
   void WriteFiles();
   void Start(const std::string& program, const std::vector<std::string>& words);
+  int RunQuell(const std::vector<std::string>& words, const std::vector<std::string>& environment,
+               std::string* output, std::string* error);
 
   const WorldOptions options_;
   TempDir dir_;
@@ -96,6 +105,7 @@ class World {
   uint16_t agents_port_ = 0;
   uint16_t web_port_ = 0;
   uint16_t enrol_port_ = 0;
+  uint16_t responders_port_ = 0;
   std::map<std::string, pid_t> pids_;
 };
 

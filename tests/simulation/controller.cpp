@@ -143,6 +143,20 @@ void SimController::Carry(const Job& job) {
   }
 }
 
+// What was approved goes along; of a rollback, as what the executors take for one.
+void SimController::Approve(const v1::CommandEntry& command, v1::CommandBody& body) {
+  body.set_intent(command.intent());
+  *body.mutable_approvals() = command.approvals();
+  if (!command.typed().has_release_rollback()) return;
+  v1::Intent intent;
+  intent.ParseFromString(command.intent());
+  *intent.mutable_action() = body.action();
+  body.set_intent(intent.SerializeAsString());
+  body.clear_approvals();
+  for (const v1::Approval& approval : command.approvals())
+    *body.add_approvals() = SignedBy(approval.person(), body.intent());
+}
+
 void SimController::Send(const v1::CommandEntry& command) {
   auto host = std::find_if(world_.hosts.begin(), world_.hosts.end(),
                            [&](auto& h) { return h->id == command.host_id(); });
@@ -179,6 +193,7 @@ void SimController::Send(const v1::CommandEntry& command) {
     body.set_evidence_budget_ms(command.evidence_budget_ms());
     body.set_evidence_budget_bytes(command.evidence_budget_bytes());
     body.set_deadline_ms(command.deadline_ms());
+    if (!command.approvals().empty()) Approve(command, body);
     v1::SignedCommand signed_command;
     signed_command.set_body(body.SerializeAsString());
     signed_command.set_key_id(Pki().command_key().Id());

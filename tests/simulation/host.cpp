@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <map>
+#include <set>
 
 #include "common/base/ids.h"
 #include "tests/common/security/test_pki.h"
@@ -10,11 +12,15 @@ namespace {
 
 struct Crashed {};  // thrown out of the executor at one of its steps: the process ends there
 
-agent::SanctionsFile Allowed() {
+agent::SanctionsFile Allowed(size_t approvals) {
+  static const char* const kApprovals[] = {"none", "one", "two"};
   agent::SanctionsFile file;
   config::Problems problems;
-  agent::ParseSanctions("sanctions.yaml", "- {action: pm2.restart, user: deploy, allow: {apps: [\"*\"]}}\n",
-                        problems, file.entries);
+  agent::ParseSanctions(
+      "sanctions.yaml",
+      std::string("- {action: pm2.restart, user: deploy, allow: {apps: [\"*\"]}, approval: ") +
+          kApprovals[approvals] + "}\n",
+      problems, file.entries);
   file.sha256 = Sha256("simulated");
   return file;
 }
@@ -26,7 +32,7 @@ SimHost::SimHost(World& world, int n)
       id("00000000-0000-4000-8000-" + std::to_string(100000000000 + n)),
       name("web-" + std::to_string(n)),
       world_(world),
-      sanctions_(Allowed()) {}
+      sanctions_(Allowed(world.bugs.sanctions_forget_approval ? 0 : world.approvals())) {}
 
 bool SimHost::Reachable() const { return executor_ != nullptr && world_.clock.Wall() >= partitioned_until; }
 
@@ -131,11 +137,33 @@ void SimHost::Every2s() {
 }
 
 void SimHost::Submit(const std::string& bytes) {
+  v1::SignedCommand command;
+  v1::CommandBody body;
+  if (command.ParseFromString(bytes) && body.ParseFromString(command.body()))
+    given_[HexEncode(body.id())] = body;
   Guarded([&](agent::Executor& executor) { executor.Submit(bytes); });
 }
 
 void SimHost::Acknowledge(uint64_t seq) {
   Guarded([&](agent::Executor& executor) { executor.Acknowledge(seq); });
+}
+
+bool SimHost::Consented(const std::string& command) const {
+  auto given = given_.find(command);
+  if (given == given_.end()) return false;
+  const v1::CommandBody& body = given->second;
+  v1::Intent intent;
+  intent.ParseFromString(body.intent());
+  const bool same = intent.action().SerializeAsString() == body.action().SerializeAsString() &&
+                    std::count(intent.host_ids().begin(), intent.host_ids().end(), id) == 1 &&
+                    intent.expires_us() > world_.now();
+  std::set<std::string> persons;
+  for (const v1::Approval& approval : body.approvals()) {
+    if (!security::VerifyApproval(approval, body.intent(), Pki().bundle(), world_.now()).ok()) continue;
+    const bool asked = body.requested_by() == "person:" + approval.person();
+    if (same && (!asked || world_.approvals() == 2)) persons.insert(approval.person());
+  }
+  return persons.size() >= world_.approvals();
 }
 
 absl::StatusOr<uint64_t> SimHost::Start(const agent::WorkerJob& job) {

@@ -139,8 +139,11 @@ class Checker {
     bool tried = false;
     for (const auto& [id, other] : state_.commands) {
       const bool same = other.signal() == command.signal() && other.policy() == command.policy();
-      if (!same || other.step() + 1 != command.step() || other.proposed_us() < signal->second.edge_us())
-        continue;
+      // What a remedy under verification makes fire again is the same firing.
+      const bool unproven = other.verification() == v1::NOT_VERIFIED || incidents::InFlight(other);
+      const Micros until =
+          unproven ? std::max(other.proposed_us(), other.verify_by_us()) : other.proposed_us();
+      if (!same || other.step() + 1 != command.step() || until < signal->second.edge_us()) continue;
       tried = true;
       if (incidents::InFlight(other))
         Broken("step " + std::to_string(command.step()) + " began before " + id + " ended");

@@ -11,7 +11,7 @@ using testing::HasSubstr;
 
 TEST(Simulation, HundredSeedsHoldAndRunAlikeTwice) {
   google::protobuf::SetLogHandler(nullptr);
-  size_t effects = 0, crashes = 0, pages = 0, waves = 0, second_steps = 0;
+  size_t effects = 0, crashes = 0, pages = 0, waves = 0, second_steps = 0, signed_effects = 0;
   for (uint64_t seed = 1; seed <= 100; ++seed) {
     const Result first = RunSeed(seed);
     EXPECT_EQ(first.trace, RunSeed(seed).trace) << "again: simulation --seeds " << seed << "-" << seed;
@@ -19,13 +19,14 @@ TEST(Simulation, HundredSeedsHoldAndRunAlikeTwice) {
       ADD_FAILURE() << what << "; again: simulation --seeds " << seed << "-" << seed;
     }
     effects += first.effects, crashes += first.crashes, pages += first.pages;
-    waves += first.waves, second_steps += first.second_steps;
+    waves += first.waves, second_steps += first.second_steps, signed_effects += first.signed_effects;
   }
   EXPECT_GT(effects, 100u);
   EXPECT_GT(crashes, 100u);
   EXPECT_GT(pages, 50u);
   EXPECT_GT(waves, 50u);
   EXPECT_GT(second_steps, 30u);
+  EXPECT_GT(signed_effects, 20u) << "where hosts ask for approvals";
 }
 
 // The first broken invariant of up to 150 seeds with a planted bug; the first that says so.
@@ -89,6 +90,11 @@ TEST(PlantedBug, AWaveAfterTheStopIsFound) {
   Bugs bugs;
   bugs.goes_on_after_stop = true;
   EXPECT_THAT(Found(bugs), HasSubstr("does not run"));
+}
+TEST(PlantedBug, SanctionsThatForgetTheirApprovalAreFound) {
+  Bugs bugs;
+  bugs.sanctions_forget_approval = true;
+  EXPECT_THAT(Found(bugs), HasSubstr("without the approvals"));
 }
 TEST(PlantedBug, AStepBeforeTheOneBeforeEndedIsFound) {
   Bugs bugs;

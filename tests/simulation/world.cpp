@@ -88,6 +88,15 @@ const std::string& PkiBundle() {
   return bundle;
 }
 
+v1::Approval SignedBy(const std::string& person, const std::string& intent) {
+  static auto& leaves = *new std::map<std::string, testing_support::TestLeaf>;
+  auto leaf = leaves.find(person);
+  if (leaf == leaves.end())
+    leaf = leaves.emplace(person, Pki().Issue(Pki().ResponderSpec(person), Pki().responders())).first;
+  const auto key = security::TlsKey::FromPem(leaf->second.key_pem);
+  return *security::SignApproval(intent, person, *key, leaf->second.certificate_pem);
+}
+
 uint64_t Random::Next() {
   uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
@@ -186,6 +195,8 @@ void World::Delivered(const v1::Notice& notice) {
 
 void World::Effect(const std::string& command, const SimHost& host) {
   Trace("effect " + command + " on " + host.name);
+  if (approvals() > 0 && !host.Consented(command))
+    Broken("command " + command + " was started on " + host.name + " without the approvals that it asks for");
   if (++effects[command] > 1) Broken("command " + command + " was started twice on " + host.name);
   effect_at[command] = now();
   auto known = standby.commands.find(command);
@@ -215,13 +226,19 @@ void World::RunOnSome(v1::PersonAct& act) {
 }
 
 void World::DecideOnSomething(v1::PersonAct& act) {
+  std::string intent;
   for (const auto& [id, command] : controller.state().commands) {
-    if (command.state() == v1::AWAITING_APPROVAL) act.mutable_approve()->set_command(id);
+    if (command.state() == v1::AWAITING_APPROVAL)
+      act.mutable_approve()->set_command(id), intent = command.intent();
   }
   for (const auto& [id, plan] : controller.state().plans) {
-    if (plan.state() == v1::PLAN_AWAITING_APPROVAL) act.mutable_approve()->set_command(id);
+    if (plan.state() == v1::PLAN_AWAITING_APPROVAL)
+      act.mutable_approve()->set_command(id), intent = plan.intent();
     if (plan.state() == v1::PLAN_RUNNING && random.OneIn(6)) act.mutable_deny()->set_command(id);
   }
+  // Where hosts want it, most sign; the rest come by the controller's own socket.
+  if (!act.has_approve() || intent.empty() || approvals() == 0 || random.OneIn(4)) return;
+  *act.mutable_approve()->mutable_approval() = SignedBy(act.person(), intent);
 }
 
 void World::Person() {
@@ -336,6 +353,7 @@ void World::Finish(Result& result) {
   result.records = store.records().size();
   result.crashes = crashes;
   for (const auto& [id, times] : effects) result.effects += static_cast<size_t>(times);
+  if (approvals() > 0) result.signed_effects = result.effects;
   for (const engine::Record& record : store.records()) {
     result.commands += record.payload.has_command_issued() ? 1 : 0;
     result.plans += record.payload.has_plan_made() ? 1 : 0;

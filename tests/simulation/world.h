@@ -33,9 +33,10 @@ struct Bugs {
   bool verifies_blindly = false;       // the shards say that a remedy helped, whatever they see
   bool failure_told_as_success = false;
   // Faults of a decider, as its log would show them.
-  bool wave_before_verified = false;  // a plan's next wave while the one before is being verified
-  bool goes_on_after_stop = false;    // a plan's next wave after the plan was stopped
-  bool step_before_end = false;       // a policy's next step while the one before runs
+  bool wave_before_verified = false;       // a plan's next wave while the one before is being verified
+  bool goes_on_after_stop = false;         // a plan's next wave after the plan was stopped
+  bool step_before_end = false;            // a policy's next step while the one before runs
+  bool sanctions_forget_approval = false;  // what hosts ask for does not reach their executors
 };
 
 struct Result {
@@ -43,7 +44,7 @@ struct Result {
   std::string trace;                // hex digest of all that happened
   std::vector<std::string> broken;  // invariants, in words
   size_t records = 0, commands = 0, effects = 0, crashes = 0, pages = 0, incidents = 0, plans = 0, waves = 0,
-         second_steps = 0;
+         second_steps = 0, signed_effects = 0;
 };
 Result RunSeed(uint64_t seed, const Bugs& bugs = {});
 
@@ -107,6 +108,10 @@ class SimHost final : public agent::HostView, public agent::WorkerStarter {
   absl::StatusOr<uint64_t> Start(const agent::WorkerJob& job) override;
   void Kill(uint64_t) override {}
 
+  // Whether the persons that this host's sanctions ask for have signed what it was last given of this
+  // command.
+  bool Consented(const std::string& command) const;
+
   const int index;
   const std::string id, name;
   bool hung = false, bad_release = false;
@@ -123,6 +128,7 @@ class SimHost final : public agent::HostView, public agent::WorkerStarter {
   World& world_;
   MemoryDisk disk_;
   agent::SanctionsFile sanctions_;
+  std::map<std::string, v1::CommandBody> given_;  // by command, as it came last
   std::unique_ptr<agent::Executor> executor_;
   uint64_t life_ = 0, workers_ = 0, sessions_ = 0;
   bool in_call_ = false;
@@ -163,6 +169,7 @@ class SimController {
   void Commit();
   void Carry(const Job& job);
   void Send(const v1::CommandEntry& command);
+  void Approve(const v1::CommandEntry& command, v1::CommandBody& body);
   void Notify(const v1::Notice& notice);
   void Evaluate(SimHost& host, Session& session);
   void EvaluateWatches(SimHost& host, const Session& session);
@@ -193,6 +200,8 @@ class World {
   void Broken(std::string what);
   void Delivered(const v1::Notice& notice);
   void Effect(const std::string& command, const SimHost& host);
+  // Persons that every host's sanctions ask for: 0, 1 or 2, by the seed.
+  size_t approvals() const { return seed_ % 10 == 3 ? 1 : seed_ % 10 == 7 ? 2 : 0; }
   void EndedBadly(const std::string& command) { bad_ends.insert(command); }
   bool chaos() const { return chaos_; }
 

@@ -42,6 +42,7 @@ struct Asked {
   std::vector<v1::PostgresSession> found = {Session()};
   std::vector<v1::JournalIntent> before;
   std::string action = "postgres.terminate";
+  Consent consent;
 
   SessionRuling Rule() const {
     FakeHost host;
@@ -54,6 +55,7 @@ struct Asked {
     question.target.pid = by_pid ? found.front().pid() : 0;
     question.by_person = by_person;
     question.now = kNow;
+    question.consent = consent;
     return RuleSessions(host.sanctions, question, found, [&](const auto& counts) {
       return static_cast<uint64_t>(std::count_if(before.begin(), before.end(), counts));
     });
@@ -243,6 +245,11 @@ TEST(SessionSanctions, AnEntrysApprovalHoldsForWhatItMatches) {
   EXPECT_EQ(asked.Reason(), "");
   asked.found[0].set_database("pay");
   EXPECT_THAT(asked.Reason(), HasSubstr("sanctions.yaml:2 asks for approval: two"));
+  EXPECT_TRUE(asked.Rule().for_approvals);
+  asked.consent.persons = {"alice"};
+  EXPECT_THAT(asked.Reason(), HasSubstr("only alice has signed"));
+  asked.consent.persons = {"alice", "carol"};
+  EXPECT_EQ(asked.Reason(), "");
 }
 
 TEST(SessionTargets, X09_OnlyAPersonAsksByFilterAndAPolicyNamesTimes) {

@@ -65,6 +65,9 @@ void Step(Scenario& s, Dice& dice) {
         if (command.state() != v1::AWAITING_APPROVAL) continue;
         s.Person("bob", [&](v1::PersonAct& act) {
           (dice(3) != 0 ? act.mutable_approve() : act.mutable_deny())->set_command(command.id());
+          if (!act.has_approve() || dice(2) == 0) return;
+          act.mutable_approve()->mutable_approval()->set_person("bob");
+          act.mutable_approve()->mutable_approval()->set_intent_sha256(Sha256(command.intent()));
         });
         return;
       }
@@ -89,7 +92,7 @@ void Step(Scenario& s, Dice& dice) {
       if (!s.Commands().empty()) {
         const auto commands = s.Commands();
         s.Report(commands[dice(commands.size())], static_cast<v1::Outcome>(1 + dice(7)),
-                 static_cast<v1::RefusalKind>(1 + dice(8)), "by chance");
+                 static_cast<v1::RefusalKind>(1 + dice(9)), "by chance");
       }
   }
 }

@@ -94,8 +94,16 @@ void FillCommands(MapBackend& backend, Micros now) {
   backend.Put("evidence", first.id(), reported, now - 4 * kMinute, true, incident);
   // Another host's word about this command: filed, and none of its evidence.
   backend.PutEvidence(first.id(), "log.out", "a lie", now + 30 * kDay);
-  backend.PutCommand(
-      MakeCommand("aabb" + std::string(28, '0'), 2, incident, v1::AWAITING_APPROVAL, now - 3 * kMinute));
+  v1::CommandEntry waits =
+      MakeCommand("aabb" + std::string(28, '0'), 2, incident, v1::AWAITING_APPROVAL, now - 3 * kMinute);
+  v1::Intent intent;
+  *intent.mutable_action() = waits.typed();
+  intent.add_host_ids("11111111-1111-4111-8111-111111111111");
+  intent.set_cause(incident);
+  intent.set_requested_by(waits.requested_by());
+  intent.set_id("\xaa\xbb" + std::string(14, '\0'));
+  waits.set_intent(intent.SerializeAsString());
+  backend.PutCommand(waits);
   v1::CommandEntry alone = MakeCommand("cc" + std::string(30, '1'), 58, "", v1::REFUSED, now - 2 * kMinute);
   alone.set_requested_by("person:alice");
   alone.set_policy("");

@@ -40,6 +40,7 @@ class MapBackend : public OperatorBackend {
   std::function<absl::StatusOr<std::vector<QuerySeries>>(const std::string&, Micros, Micros)> query =
       [](const std::string&, Micros, Micros) { return std::vector<QuerySeries>{}; };
   v1::Config config;
+  v1::TrustBundle trust;
   ProgramInfo info;
   AuditReport audit;
   Micros now = 0;
@@ -124,6 +125,7 @@ class MapBackend : public OperatorBackend {
     return query(expr, range, step);
   }
   v1::Config Config() override { return config; }
+  v1::TrustBundle Trust() override { return trust; }
   ProgramInfo Info() override { return info; }
   absl::StatusOr<AuditReport> AuditVerify() override { return audit; }
   Micros Now() override { return now; }
