@@ -11,6 +11,7 @@
 #include "agent/app/lists.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/supervisor.h"
 #include "common/security/grpc_credentials.h"
 
 namespace quell::agent {
@@ -75,8 +76,10 @@ int RunAgent(AgentConfig config, const Flags& flags) {
     LogError("can't start: %s", status.ToString());
     return absl::IsUnavailable(status) || absl::IsInternal(status) ? 1 : kUnusable;
   }
+  TellSupervisor("READY=1");
   int signal_number = 0;
   sigwait(&stop, &signal_number);
+  TellSupervisor("STOPPING=1");
   LogInfo("stopping, on signal %d", signal_number);
   agent.Stop(GoodbyeReason());
   return 0;

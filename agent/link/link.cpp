@@ -121,6 +121,7 @@ absl::Status Link::RunSession(FrameStream& stream, LinkSession& session, const s
     Micros due = now + kSecond;
     if (stream.writable()) due = std::min(due, session.NextDue());
     if (!session.welcomed()) due = std::min(due, welcome_by);
+    if (options_.on_cycle) options_.on_cycle();
     stream.Wait(std::max<Micros>(due - clock_.Monotonic(), 0));
   }
 }
@@ -150,6 +151,7 @@ void Link::Run() {
     const std::string& address = options_.addresses[i % options_.addresses.size()];
     bool welcomed = false;
     const absl::Status status = RunStream(address, &welcomed);
+    if (options_.on_cycle) options_.on_cycle();
     if (status.ok()) continue;  // a stop
     failures = welcomed ? 1 : failures + 1;
     const Micros delay = BackoffDelay(options_, failures, share(random));

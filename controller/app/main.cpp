@@ -12,6 +12,7 @@
 #include "absl/strings/ascii.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
+#include "common/base/supervisor.h"
 #include "common/security/grpc_credentials.h"
 #include "common/security/pki_command.h"
 #include "controller/app/controller.h"
@@ -172,7 +173,9 @@ int Run(const std::string& path, CommitHook hook) {
       LogError("the controller cannot start: %s", started.message());
       exit = 1;
     } else {
+      TellSupervisor("READY=1");
       Serve(controller, path, wanted);
+      TellSupervisor("STOPPING=1");
     }
     controller.Stop();
   }
