@@ -1,6 +1,6 @@
 # quell-agent, quell-controller and quell-cli as .deb and .rpm: `cmake --build DIR --target packages` leaves them in
 # DIR/packages. Another version of what was built: cpack --config DIR/CPackConfig.cmake -D CPACK_PACKAGE_VERSION=X.
-set(QUELL_MAINTAINER "quell developers <quell@localhost.localdomain>")
+set(QUELL_MAINTAINER "quell developers <quell@quell.example>")
 set(packaging ${CMAKE_SOURCE_DIR}/deploy/packages)
 set(made ${CMAKE_BINARY_DIR}/packaging)
 find_program(GZIP gzip)
@@ -48,6 +48,32 @@ function(quell_compressed from to)
 endfunction()
 
 set(package_files "")
+
+# described(PROGRAM COMPONENT SECTION [SHELLS]): its manual page, and with SHELLS completion, of what its --help knows.
+function(quell_described program component section)
+  set(page ${made}/${program}.${section})
+  add_custom_command(OUTPUT ${page} COMMAND $<TARGET_FILE:${program}> --man > ${page} DEPENDS ${program} VERBATIM)
+  quell_compressed(${page} ${page}.gz)
+  install(FILES ${page}.gz DESTINATION share/man/man${section} COMPONENT ${component})
+  set(files ${page}.gz)
+  if("SHELLS" IN_LIST ARGN)
+    foreach(shell bash zsh)
+      set(script ${made}/${program}.${shell})
+      add_custom_command(OUTPUT ${script} COMMAND $<TARGET_FILE:${program}> --completion-${shell} > ${script}
+                         DEPENDS ${program} VERBATIM)
+      list(APPEND files ${script})
+    endforeach()
+    install(FILES ${made}/${program}.bash DESTINATION share/bash-completion/completions RENAME ${program}
+            COMPONENT ${component})
+    install(FILES ${made}/${program}.zsh DESTINATION share/zsh/vendor-completions RENAME _${program} COMPONENT ${component})
+  endif()
+  set(package_files ${package_files} ${files} PARENT_SCOPE)
+endfunction()
+quell_described(quell-agent agent 8 SHELLS)
+quell_described(quell-executor agent 8)
+quell_described(quell-controller controller 8)
+quell_described(quell cli 1 SHELLS)
+
 foreach(component agent controller cli)
   set(PACKAGE_NAME quell-${component})
   set(PACKAGE_UNITS "${QUELL_UNITS_${component}}")
@@ -62,12 +88,18 @@ foreach(component agent controller cli)
   install(FILES ${folder}/changelog.Debian.gz ${packaging}/copyright
           DESTINATION ${doc}/${PACKAGE_NAME} COMPONENT ${component})
 
+  configure_file(${packaging}/lintian-overrides.in ${folder}/lintian-overrides @ONLY)
+  install(FILES ${folder}/lintian-overrides DESTINATION share/lintian/overrides RENAME ${PACKAGE_NAME} COMPONENT ${component})
+
   string(TOUPPER ${component} C)
   set(CPACK_DEBIAN_${C}_PACKAGE_NAME ${PACKAGE_NAME})
   set(CPACK_RPM_${C}_PACKAGE_NAME ${PACKAGE_NAME})
   set(CPACK_DEBIAN_${C}_FILE_NAME DEB-DEFAULT)
   set(CPACK_RPM_${C}_FILE_NAME RPM-DEFAULT)
-  set(CPACK_RPM_${C}_PACKAGE_SUMMARY "${QUELL_SUMMARY_${component}}")
+  string(SUBSTRING "${QUELL_SUMMARY_${component}}" 0 1 first)
+  string(SUBSTRING "${QUELL_SUMMARY_${component}}" 1 -1 rest)
+  string(TOUPPER ${first} first)
+  set(CPACK_RPM_${C}_PACKAGE_SUMMARY "${first}${rest}")
   file(READ ${packaging}/description-${component} CPACK_COMPONENT_${C}_DESCRIPTION)
   set(CPACK_DEBIAN_${C}_DESCRIPTION "${QUELL_SUMMARY_${component}}\n${CPACK_COMPONENT_${C}_DESCRIPTION}")
   set(CPACK_RPM_${C}_PACKAGE_DESCRIPTION "${CPACK_COMPONENT_${C}_DESCRIPTION}")
@@ -105,7 +137,6 @@ set(CPACK_GENERATOR "DEB;RPM")
 set(CPACK_PACKAGE_NAME quell)
 set(CPACK_PACKAGE_VENDOR quell)
 set(CPACK_PACKAGE_CONTACT "${QUELL_MAINTAINER}")
-set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${QUELL_SUMMARY_controller}")
 set(CPACK_PACKAGE_DIRECTORY ${CMAKE_BINARY_DIR}/packages)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_COMPONENTS_ALL agent controller cli)
@@ -129,10 +160,11 @@ set(CPACK_RPM_EXCLUDE_FROM_AUTO_FILELIST_ADDITION /etc /usr/lib/systemd /usr/lib
 set(CPACK_RPM_SPEC_MORE_DEFINE "%define _build_id_links none")
 include(CPack)
 
+add_custom_target(package_files ALL DEPENDS ${package_files})
 add_custom_target(packages
   COMMAND ${CMAKE_COMMAND} -E rm -rf ${CPACK_PACKAGE_DIRECTORY}
   COMMAND ${CMAKE_CPACK_COMMAND} --config ${CMAKE_BINARY_DIR}/CPackConfig.cmake
-  DEPENDS ${package_files} quell-agent quell-executor quell-worker quell-pm2-reader quell-controller quell
+  DEPENDS package_files quell-agent quell-executor quell-worker quell-pm2-reader quell-controller quell
   WORKING_DIRECTORY ${CMAKE_BINARY_DIR}
   COMMENT "quell's packages"
   VERBATIM)

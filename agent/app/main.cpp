@@ -13,11 +13,23 @@
 #include "common/base/log.h"
 #include "common/base/supervisor.h"
 #include "common/security/grpc_credentials.h"
+#include "common/text/help.h"
 
 namespace quell::agent {
 namespace {
 
 constexpr int kUnusable = 2;  // what is configured can't work
+
+constexpr char kManual[] =
+    ".SH FILES\n"
+    ".TP\n/etc/quell/agent.yaml\nwhat is measured, for which controller\n"
+    ".TP\n/etc/quell/agent.key, agent.crt, trust.bundle, root.pin, host\\-id\nmade by "
+    "\\fBquell\\-agent enrol\\fR\n"
+    ".TP\n/var/lib/quell\\-agent\nwhat waits for the controller; later certificates\n"
+    ".SH EXIT STATUS\n0 done, 1 failed, 2 what is configured can\\(aqt work, 4 refused by the controller, 6 "
+    "controller "
+    "unreachable.\n"
+    ".SH SEE ALSO\nquell\\-executor(8), quell\\-controller(8), quell(1)\n";
 
 struct Flags {
   std::string config = "/etc/quell/agent.yaml";
@@ -89,6 +101,10 @@ int Main(int argc, char** argv) {
   CLI::App app("Measures this host and tells a quell controller.", "quell-agent");
   Flags flags;
   Describe(app, flags);
+  if (const auto text = text::PackagingText(app, {8, QUELL_VERSION, kManual}, {argv + 1, argv + argc})) {
+    fputs(text->c_str(), stdout);
+    return 0;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -25,9 +25,17 @@
 #include "common/base/process.h"
 #include "common/base/status.h"
 #include "common/base/supervisor.h"
+#include "common/text/help.h"
 
 namespace quell::agent {
 namespace {
+
+constexpr char kManual[] =
+    ".SH FILES\n"
+    ".TP\n/etc/quell/sanctions.yaml, sanctions.d\nwhat this host may be made to do; root\\(aqs own\n"
+    ".TP\n/etc/quell/hold\nwhile it exists nothing is done\n"
+    ".TP\n/var/lib/quell\\-executor\njournal, trust, recorded releases\n"
+    ".SH SEE ALSO\nquell\\-agent(8)\n";
 
 struct Options {
   std::string state = "/var/lib/quell-executor";
@@ -207,6 +215,11 @@ int main(int argc, char** argv) {
                "quell-executor");
   quell::agent::Options options;
   quell::agent::Describe(app, options);
+  if (const auto text = quell::text::PackagingText(app, {8, QUELL_VERSION, quell::agent::kManual},
+                                                   {argv + 1, argv + argc})) {
+    fputs(text->c_str(), stdout);
+    return 0;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
