@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "cli/agents.h"
+#include "cli/doctor.h"
 #include "cli/rules_check.h"
 #include "cli/run.h"
 #include "cli/session.h"
@@ -447,6 +448,7 @@ void AddAdministration(CLI::App& app, Verbs& verbs, Words& w, std::ostream& out,
            })
       ->add_option("SHELL", w.name, "bash or zsh")
       ->required();
+  verbs.Add("doctor", "what stands in quell's way, and the line that mends each: exit 1", RunDoctor);
   verbs.Add("version", "of this program and of the controller", Version);
 }
 

@@ -7,7 +7,9 @@
 #include <cstdio>
 
 #include "agent/app/agent.h"
+#include "agent/app/doctor.h"
 #include "agent/app/enrol_command.h"
+#include "agent/app/init.h"
 #include "agent/app/lists.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
@@ -38,6 +40,9 @@ struct Flags {
   bool check = false;
   bool verbose = false;
   bool enrol = false;
+  bool doctor = false;
+  std::string draft;  // which one; empty: none
+  DoctorOptions doctor_options;
   EnrolFlags enrolment;
 };
 
@@ -68,6 +73,16 @@ void Describe(CLI::App& app, Flags& flags) {
     flags.check = true;
   });
   DescribeEnrol(app, flags);
+  CLI::App* doctor =
+      app.add_subcommand("doctor", "what this host's agent can and can't see, and what mends it: exit 1");
+  doctor->add_option("--config", flags.config, "agent.yaml");
+  doctor->add_option("--sanctions", flags.doctor_options.sanctions, "the executor's")->capture_default_str();
+  doctor->callback([&flags] { flags.doctor = true; });
+  app.add_subcommand(
+         "init", "prints a draft of agent.yaml, or of sanctions.yaml, from what runs here; writes nothing")
+      ->add_option("FILE", flags.draft, "agent or sanctions")
+      ->check(CLI::IsMember({"agent", "sanctions"}))
+      ->required();
   app.set_version_flag("--version", QUELL_VERSION);
 }
 
@@ -113,6 +128,13 @@ int Main(int argc, char** argv) {
   if (flags.list_metrics) fputs(ListMetrics().c_str(), stdout);
   if (flags.list_actions) fputs(ListActions().c_str(), stdout);
   if (flags.list_metrics || flags.list_actions) return 0;
+  if (flags.draft == "agent") fputs(AgentDraft(FindPm2(""), FindPostgres("")).c_str(), stdout);
+  if (flags.draft == "sanctions") fputs(SanctionsDraft(FindPm2(""), FindPostgres("")).c_str(), stdout);
+  if (!flags.draft.empty()) return 0;
+  if (flags.doctor) {
+    flags.doctor_options.config = flags.config;
+    return RunDoctor(flags.doctor_options, RealClock());
+  }
   config::Problems problems;
   AgentConfig config = LoadAgentConfig(flags.config, problems);
   if (!problems.ok()) {

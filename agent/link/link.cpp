@@ -151,15 +151,22 @@ void Link::Run() {
     const std::string& address = options_.addresses[i % options_.addresses.size()];
     bool welcomed = false;
     const absl::Status status = RunStream(address, &welcomed);
-    if (options_.on_cycle) options_.on_cycle();
     if (status.ok()) continue;  // a stop
     failures = welcomed ? 1 : failures + 1;
     const Micros delay = BackoffDelay(options_, failures, share(random));
     LogWarning("%s %s: %s; the next attempt is in %s", welcomed ? "lost the stream to" : "can't connect to",
                address, status.ToString(), FormatAge(delay));
-    absl::MutexLock lock(&mutex_);
-    last_error_ = std::string(status.message());
-    mutex_.AwaitWithTimeout(absl::Condition(&stopping_), absl::Microseconds(delay));
+    {
+      absl::MutexLock lock(&mutex_);
+      last_error_ = std::string(status.message());
+    }
+    const Micros until = clock_.Monotonic() + delay;
+    while (!stopping() && clock_.Monotonic() < until) {
+      if (options_.on_cycle) options_.on_cycle();
+      absl::MutexLock lock(&mutex_);
+      const Micros pause = std::clamp<Micros>(until - clock_.Monotonic(), 0, kSecond);
+      mutex_.AwaitWithTimeout(absl::Condition(&stopping_), absl::Microseconds(pause));
+    }
   }
 }
 

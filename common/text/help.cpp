@@ -158,7 +158,8 @@ std::string Zsh(const std::string& name, const std::vector<Place>& places) {
 std::string ManualPage(const CLI::App& app, const Manual& manual) {
   const std::string& name = app.get_name();
   const std::string& description = app.get_description();  // "name: what it does", or without the name
-  std::string out = Heading(name, absl::StripPrefix(description, name + ": "), manual);
+  const std::string what(absl::StripPrefix(description, name + ": "));
+  std::string out = Heading(name, what, manual);
   absl::StrAppend(&out, ".SH SYNOPSIS\n\\fB", Troff(name), "\\fR [\\fIoptions\\fR]",
                   Verbs(app).empty() ? "" : " \\fIcommand\\fR …", "\n.SH OPTIONS\n");
   for (const CLI::Option* option : Options(app, app)) out += OptionText(*option);
