@@ -130,8 +130,10 @@ file(WRITE ${made}/agent/conffiles "/etc/quell/agent.yaml\n/etc/quell/sanctions.
 file(WRITE ${made}/controller/conffiles "/etc/quell/controller.yaml\n")
 list(APPEND CPACK_DEBIAN_AGENT_PACKAGE_CONTROL_EXTRA ${made}/agent/conffiles)
 list(APPEND CPACK_DEBIAN_CONTROLLER_PACKAGE_CONTROL_EXTRA ${made}/controller/conffiles)
-set(CPACK_RPM_AGENT_USER_FILELIST "%config(noreplace) /etc/quell/agent.yaml" "%config(noreplace) /etc/quell/sanctions.yaml")
-set(CPACK_RPM_CONTROLLER_USER_FILELIST "%config(noreplace) /etc/quell/controller.yaml")
+set(CPACK_RPM_AGENT_USER_FILELIST "%config(noreplace) /etc/quell/agent.yaml" "%config(noreplace) /etc/quell/sanctions.yaml"
+    "%exclude /usr/share/lintian")
+set(CPACK_RPM_CONTROLLER_USER_FILELIST "%config(noreplace) /etc/quell/controller.yaml" "%exclude /usr/share/lintian")
+set(CPACK_RPM_CLI_USER_FILELIST "%exclude /usr/share/lintian")
 
 # ---- cpack -------------------------------------------------------------------------------------------------------------
 set(CMAKE_SKIP_INSTALL_ALL_DEPENDENCY ON)  # the target below builds what is packaged, and no test
