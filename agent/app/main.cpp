@@ -63,6 +63,21 @@ void DescribeEnrol(CLI::App& app, Flags& flags) {
   enrol->callback([&flags] { flags.enrol = true; });
 }
 
+void DescribeLooks(CLI::App& app, Flags& flags) {
+  CLI::App* doctor =
+      app.add_subcommand("doctor", "what this host's agent can and can't see, and what mends it: exit 1");
+  doctor->add_option("--config", flags.config, "agent.yaml");
+  doctor->add_option("--sanctions", flags.doctor_options.sanctions, "the executor's")->capture_default_str();
+  doctor->callback([&flags] { flags.doctor = true; });
+  CLI::App* init = app.add_subcommand(
+      "init", "prints a draft of agent.yaml, or of sanctions.yaml, from what runs here; writes nothing");
+  init->add_option("FILE", flags.draft, "agent or sanctions; agent unless said")
+      ->check(CLI::IsMember({"agent", "sanctions"}));
+  init->callback([&flags] {
+    if (flags.draft.empty()) flags.draft = "agent";
+  });
+}
+
 void Describe(CLI::App& app, Flags& flags) {
   app.add_option("--config", flags.config, "agent.yaml")->capture_default_str();
   app.add_flag("--list-metrics", flags.list_metrics,
@@ -73,16 +88,7 @@ void Describe(CLI::App& app, Flags& flags) {
     flags.check = true;
   });
   DescribeEnrol(app, flags);
-  CLI::App* doctor =
-      app.add_subcommand("doctor", "what this host's agent can and can't see, and what mends it: exit 1");
-  doctor->add_option("--config", flags.config, "agent.yaml");
-  doctor->add_option("--sanctions", flags.doctor_options.sanctions, "the executor's")->capture_default_str();
-  doctor->callback([&flags] { flags.doctor = true; });
-  app.add_subcommand(
-         "init", "prints a draft of agent.yaml, or of sanctions.yaml, from what runs here; writes nothing")
-      ->add_option("FILE", flags.draft, "agent or sanctions")
-      ->check(CLI::IsMember({"agent", "sanctions"}))
-      ->required();
+  DescribeLooks(app, flags);
   app.set_version_flag("--version", QUELL_VERSION);
 }
 
@@ -112,6 +118,12 @@ int RunAgent(AgentConfig config, const Flags& flags) {
   return 0;
 }
 
+int PrintDraft(const std::string& which) {
+  const auto draft = which == "agent" ? AgentDraft : SanctionsDraft;
+  fputs(draft(FindPm2(""), FindPostgres("")).c_str(), stdout);
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("Measures this host and tells a quell controller.", "quell-agent");
   Flags flags;
@@ -128,13 +140,9 @@ int Main(int argc, char** argv) {
   if (flags.list_metrics) fputs(ListMetrics().c_str(), stdout);
   if (flags.list_actions) fputs(ListActions().c_str(), stdout);
   if (flags.list_metrics || flags.list_actions) return 0;
-  if (flags.draft == "agent") fputs(AgentDraft(FindPm2(""), FindPostgres("")).c_str(), stdout);
-  if (flags.draft == "sanctions") fputs(SanctionsDraft(FindPm2(""), FindPostgres("")).c_str(), stdout);
-  if (!flags.draft.empty()) return 0;
-  if (flags.doctor) {
-    flags.doctor_options.config = flags.config;
-    return RunDoctor(flags.doctor_options, RealClock());
-  }
+  if (!flags.draft.empty()) return PrintDraft(flags.draft);
+  flags.doctor_options.config = flags.config;
+  if (flags.doctor) return RunDoctor(flags.doctor_options, RealClock());
   config::Problems problems;
   AgentConfig config = LoadAgentConfig(flags.config, problems);
   if (!problems.ok()) {
