@@ -5,12 +5,14 @@
 
 #include "cli/agents.h"
 #include "cli/approve.h"
+#include "cli/doctor.h"
 #include "cli/login.h"
 #include "cli/rules_check.h"
 #include "cli/run.h"
 #include "cli/session.h"
 #include "common/base/time.h"
 #include "common/text/encode.h"
+#include "common/text/help.h"
 
 #ifndef QUELL_VERSION
 #error "the build says which version this is"
@@ -18,6 +20,12 @@
 
 namespace quell::cli {
 namespace {
+
+constexpr char kManual[] =
+    ".SH EXIT STATUS\n0 done, 1 failed, 2 usage, 3 no such thing, 4 not allowed, 5 withheld by a guard or "
+    "sanction, 6 "
+    "controller unreachable, 7 outcome unknown, 8 timed out.\n"
+    ".SH SEE ALSO\nquell\\-controller(8), quell\\-agent(8)\n";
 
 // The values of all verbs' options. Filled while parsing, read by the verb that was chosen.
 struct Words {
@@ -491,6 +499,17 @@ void AddAdministration(CLI::App& app, Verbs& verbs, Words& w, std::ostream& out,
              return s.Do("TestNotice", request);
            })
       ->add_option("RECEIVER", w.receiver, "one of `quell get receivers`; all when not given");
+  verbs
+      .Add("completion", "what a shell needs to complete quell's words: quell completion bash",
+           [&w, &out, &app](Session& s) {
+             const auto script = text::Completion(app, w.name);
+             if (!script) return s.Fail(absl::InvalidArgumentError("bash and zsh are known"));
+             out << *script;
+             return static_cast<int>(kDone);
+           })
+      ->add_option("SHELL", w.name, "bash or zsh")
+      ->required();
+  verbs.Add("doctor", "what stands in quell's way, and the line that mends each: exit 1", RunDoctor);
   verbs.Add("version", "of this program and of the controller", Version);
 }
 
@@ -510,6 +529,10 @@ int RunProgram(const std::vector<std::string>& args, const Surroundings& around,
   AddHold(verbs, words);
   AddChange(app, verbs, words);
   AddAdministration(app, verbs, words, out, err);
+  if (const auto text = text::PackagingText(app, {1, QUELL_VERSION, kManual}, args)) {
+    out << *text;
+    return kDone;
+  }
   try {
     std::vector<std::string> reversed(args.rbegin(), args.rend());  // as CLI11 takes them
     app.parse(reversed);

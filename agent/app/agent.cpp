@@ -132,6 +132,7 @@ absl::Status Agent::StartLink() {
   recovering_ = std::make_unique<RecoveringDialer>(*dialer_, *identity_, config_.enrol, RealClock());
   LinkOptions options;
   options.addresses = config_.addresses;
+  options.on_cycle = [this] { watchdog_.Completed(0); };
   link_ = std::make_unique<Link>(options, facts_, RealClock(), *spool_, *executor_, *head_, *recovering_,
                                  identity_.get());
   executor_->Start();
@@ -140,6 +141,7 @@ absl::Status Agent::StartLink() {
 }
 
 absl::Status Agent::StartCollectors() {
+  runner_->OnCycle([this] { watchdog_.Completed(1); });
   runner_->Start();
   return absl::OkStatus();
 }

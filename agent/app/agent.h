@@ -14,6 +14,7 @@
 #include "agent/link/head_memory.h"
 #include "agent/link/link.h"
 #include "agent/link/spool.h"
+#include "common/base/supervisor.h"
 
 namespace quell::agent {
 
@@ -38,6 +39,7 @@ class Agent {
 
   const AgentConfig config_;
   const std::string version_;
+  Watchdog watchdog_{RealClock(), 2};  // fed by the link's loop and by the look at the collectors
   UniqueFd lock_;
   AgentFacts facts_;
   std::unique_ptr<AgentIdentity> identity_;

@@ -7,16 +7,31 @@
 #include <cstdio>
 
 #include "agent/app/agent.h"
+#include "agent/app/doctor.h"
 #include "agent/app/enrol_command.h"
+#include "agent/app/init.h"
 #include "agent/app/lists.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/supervisor.h"
 #include "common/security/grpc_credentials.h"
+#include "common/text/help.h"
 
 namespace quell::agent {
 namespace {
 
 constexpr int kUnusable = 2;  // what is configured can't work
+
+constexpr char kManual[] =
+    ".SH FILES\n"
+    ".TP\n/etc/quell/agent.yaml\nwhat is measured, for which controller\n"
+    ".TP\n/etc/quell/agent.key, agent.crt, trust.bundle, root.pin, host\\-id\nmade by "
+    "\\fBquell\\-agent enrol\\fR\n"
+    ".TP\n/var/lib/quell\\-agent\nwhat waits for the controller; later certificates\n"
+    ".SH EXIT STATUS\n0 done, 1 failed, 2 what is configured can\\(aqt work, 4 refused by the controller, 6 "
+    "controller "
+    "unreachable.\n"
+    ".SH SEE ALSO\nquell\\-executor(8), quell\\-controller(8), quell(1)\n";
 
 struct Flags {
   std::string config = "/etc/quell/agent.yaml";
@@ -25,6 +40,9 @@ struct Flags {
   bool check = false;
   bool verbose = false;
   bool enrol = false;
+  bool doctor = false;
+  std::string draft;  // which one; empty: none
+  DoctorOptions doctor_options;
   EnrolFlags enrolment;
 };
 
@@ -45,6 +63,21 @@ void DescribeEnrol(CLI::App& app, Flags& flags) {
   enrol->callback([&flags] { flags.enrol = true; });
 }
 
+void DescribeLooks(CLI::App& app, Flags& flags) {
+  CLI::App* doctor =
+      app.add_subcommand("doctor", "what this host's agent can and can't see, and what mends it: exit 1");
+  doctor->add_option("--config", flags.config, "agent.yaml");
+  doctor->add_option("--sanctions", flags.doctor_options.sanctions, "the executor's")->capture_default_str();
+  doctor->callback([&flags] { flags.doctor = true; });
+  CLI::App* init = app.add_subcommand(
+      "init", "prints a draft of agent.yaml, or of sanctions.yaml, from what runs here; writes nothing");
+  init->add_option("FILE", flags.draft, "agent or sanctions; agent unless said")
+      ->check(CLI::IsMember({"agent", "sanctions"}));
+  init->callback([&flags] {
+    if (flags.draft.empty()) flags.draft = "agent";
+  });
+}
+
 void Describe(CLI::App& app, Flags& flags) {
   app.add_option("--config", flags.config, "agent.yaml")->capture_default_str();
   app.add_flag("--list-metrics", flags.list_metrics,
@@ -55,6 +88,7 @@ void Describe(CLI::App& app, Flags& flags) {
     flags.check = true;
   });
   DescribeEnrol(app, flags);
+  DescribeLooks(app, flags);
   app.set_version_flag("--version", QUELL_VERSION);
 }
 
@@ -75,10 +109,18 @@ int RunAgent(AgentConfig config, const Flags& flags) {
     LogError("can't start: %s", status.ToString());
     return absl::IsUnavailable(status) || absl::IsInternal(status) ? 1 : kUnusable;
   }
+  TellSupervisor("READY=1");
   int signal_number = 0;
   sigwait(&stop, &signal_number);
+  TellSupervisor("STOPPING=1");
   LogInfo("stopping, on signal %d", signal_number);
   agent.Stop(GoodbyeReason());
+  return 0;
+}
+
+int PrintDraft(const std::string& which) {
+  const auto draft = which == "agent" ? AgentDraft : SanctionsDraft;
+  fputs(draft(FindPm2(""), FindPostgres("")).c_str(), stdout);
   return 0;
 }
 
@@ -86,6 +128,10 @@ int Main(int argc, char** argv) {
   CLI::App app("Measures this host and tells a quell controller.", "quell-agent");
   Flags flags;
   Describe(app, flags);
+  if (const auto text = text::PackagingText(app, {8, QUELL_VERSION, kManual}, {argv + 1, argv + argc})) {
+    fputs(text->c_str(), stdout);
+    return 0;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -94,6 +140,9 @@ int Main(int argc, char** argv) {
   if (flags.list_metrics) fputs(ListMetrics().c_str(), stdout);
   if (flags.list_actions) fputs(ListActions().c_str(), stdout);
   if (flags.list_metrics || flags.list_actions) return 0;
+  if (!flags.draft.empty()) return PrintDraft(flags.draft);
+  flags.doctor_options.config = flags.config;
+  if (flags.doctor) return RunDoctor(flags.doctor_options, RealClock());
   config::Problems problems;
   AgentConfig config = LoadAgentConfig(flags.config, problems);
   if (!problems.ok()) {

@@ -74,6 +74,10 @@ class CollectorRunner::Entry final : public CollectorSink, public std::enable_sh
     absl::MutexLock lock(&mutex_);
     return told_ == Health::kUp;
   }
+  bool hangs() {
+    absl::MutexLock lock(&mutex_);
+    return told_ == Health::kHanging;
+  }
   bool known() {
     absl::MutexLock lock(&mutex_);
     return told_ != Health::kNew;
@@ -163,6 +167,8 @@ void CollectorRunner::Watch() {
       sink_.Add(*std::move(event));
     }
     Report(clock_.Monotonic(), changed);
+    const auto goes_on = [](const std::shared_ptr<Entry>& entry) { return !entry->hangs(); };
+    if (on_cycle_ && std::any_of(entries_.begin(), entries_.end(), goes_on)) on_cycle_();
     absl::MutexLock lock(&mutex_);
     if (mutex_.AwaitWithTimeout(absl::Condition(&stop_), absl::Microseconds(kWatchEvery))) return;
   }

@@ -6,6 +6,7 @@
 // Add before Start; Start and Stop once, by the owner's thread. A thread that hangs beyond Stop's patience is
 // left behind: what it still holds lives on with it, and what it still produces goes nowhere.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -24,6 +25,9 @@ class CollectorRunner {
   CollectorRunner(Clock& clock, CollectorSink& sink, Micros stop_patience = 2 * kSecond);
   ~CollectorRunner();
   void Add(std::unique_ptr<Collector> collector);
+  // Called by the watching thread after each look at all collectors that found one which does not hang.
+  // Before Start; must be quick.
+  void OnCycle(std::function<void()> on_cycle) { on_cycle_ = std::move(on_cycle); }
   void Start();
   void Stop();
 
@@ -38,6 +42,7 @@ class CollectorRunner {
   // Shared with each collector's thread, which may outlive this object when its collector hangs.
   std::vector<std::shared_ptr<Entry>> entries_;
   SeriesTable table_;
+  std::function<void()> on_cycle_;
   Micros told_ = 0;
   absl::Mutex mutex_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;

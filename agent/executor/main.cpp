@@ -24,14 +24,24 @@
 #include "common/base/log.h"
 #include "common/base/process.h"
 #include "common/base/status.h"
+#include "common/base/supervisor.h"
+#include "common/text/help.h"
 
 namespace quell::agent {
 namespace {
+
+constexpr char kManual[] =
+    ".SH FILES\n"
+    ".TP\n/etc/quell/sanctions.yaml, sanctions.d\nwhat this host may be made to do; root\\(aqs own\n"
+    ".TP\n/etc/quell/hold\nwhile it exists nothing is done\n"
+    ".TP\n/var/lib/quell\\-executor\njournal, trust, recorded releases\n"
+    ".SH SEE ALSO\nquell\\-agent(8)\n";
 
 struct Options {
   std::string state = "/var/lib/quell-executor";
   std::string socket = "/run/quell/executor.sock";
   int64_t agent_uid = -1;
+  std::string agent_user;
   std::string monitor_user = "quell-agent";
   std::string remedy_user = "quell-remedy";
   std::string sanctions = "/etc/quell/sanctions.yaml";
@@ -50,7 +60,9 @@ void Describe(CLI::App& app, Options& o) {
   app.add_option("--state", o.state, "directory of journal, trust and releases, made when absent")
       ->capture_default_str();
   app.add_option("--socket", o.socket, "where the agent connects")->capture_default_str();
-  app.add_option("--agent-uid", o.agent_uid, "user of the agent; without it: the one this runs as");
+  CLI::Option* uid =
+      app.add_option("--agent-uid", o.agent_uid, "user of the agent; without it: the one this runs as");
+  app.add_option("--agent-user", o.agent_user, "user of the agent, by name")->excludes(uid);
   app.add_option("--monitor-user", o.monitor_user, "user that looks at PostgreSQL servers (as root)")
       ->capture_default_str();
   app.add_option("--remedy-user", o.remedy_user, "user that acts on PostgreSQL servers (as root)")
@@ -153,6 +165,12 @@ std::vector<HostUser> ReaderUsers(RealHost& host, const std::vector<Pm2User>& us
   return out;
 }
 
+absl::StatusOr<uid_t> AgentUid(const Options& o, RealHost& host) {
+  if (o.agent_user.empty()) return o.agent_uid < 0 ? geteuid() : static_cast<uid_t>(o.agent_uid);
+  QUELL_ASSIGN_OR_RETURN(const HostUser user, host.FindUser(o.agent_user));
+  return user.uid;
+}
+
 absl::Status RunExecutor(const Options& o) {
   const uid_t owner = geteuid();
   QUELL_ASSIGN_OR_RETURN(UniqueFd stop, StopSignals());
@@ -175,11 +193,15 @@ absl::Status RunExecutor(const Options& o) {
   QUELL_RETURN_IF_ERROR(executor.fatal());
   if (!opened.ok()) LogError("every command is refused: %s", opened.ToString());
   Readers readers(pool, RealClock(), o.reader, ReaderUsers(host, pm2_users));
-  const uid_t agent_uid = o.agent_uid < 0 ? owner : static_cast<uid_t>(o.agent_uid);
+  QUELL_ASSIGN_OR_RETURN(const uid_t agent_uid, AgentUid(o, host));
   QUELL_ASSIGN_OR_RETURN(UniqueFd listener, ListenPackets(o.socket, agent_uid));
   Server server(executor, pool, readers, RealClock(), std::move(listener), agent_uid, std::move(stop));
   LogInfo("listening at %s for the agent, uid %d", o.socket, agent_uid);
+  Watchdog watchdog(RealClock(), 1);
+  server.OnRound([&watchdog] { watchdog.Completed(0); });
+  TellSupervisor("READY=1");
   const absl::Status ended = server.Run();
+  TellSupervisor("STOPPING=1");
   unlink(o.socket.c_str());
   return ended;
 }
@@ -193,6 +215,11 @@ int main(int argc, char** argv) {
                "quell-executor");
   quell::agent::Options options;
   quell::agent::Describe(app, options);
+  if (const auto text = quell::text::PackagingText(app, {8, QUELL_VERSION, quell::agent::kManual},
+                                                   {argv + 1, argv + argc})) {
+    fputs(text->c_str(), stdout);
+    return 0;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

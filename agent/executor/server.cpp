@@ -41,6 +41,7 @@ absl::Status Server::Run() {
   Micros give_up = 0;
   while (true) {
     QUELL_RETURN_IF_ERROR(Round());
+    if (on_round_) on_round_();
     if (!stopping_) continue;
     if (give_up == 0) give_up = clock_.Monotonic() + kEnding;
     executor_.Stop();

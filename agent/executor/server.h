@@ -5,6 +5,7 @@
 // tried again after 250 ms, twice that, and so on up to 8 s; each try that fails is counted as a refusal.
 #pragma once
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -25,6 +26,8 @@ class Server {
   // Returns OK when told to stop, after commands that were started have ended (at most 10 s); an error when
   // the journal can't be trusted any more.
   absl::Status Run();
+  // Called by Run's thread after each round that was completed. Before Run.
+  void OnRound(std::function<void()> on_round) { on_round_ = std::move(on_round); }
 
  private:
   absl::Status Round();
@@ -42,6 +45,7 @@ class Server {
   UniqueFd listener_;
   const uid_t agent_uid_;
   UniqueFd stop_;
+  std::function<void()> on_round_;
   std::unique_ptr<PacketSocket> agent_;
   bool stopping_ = false;
   Micros accept_pause_ = 0;  // 0: the last accept did not fail for want of anything

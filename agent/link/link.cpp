@@ -121,6 +121,7 @@ absl::Status Link::RunSession(FrameStream& stream, LinkSession& session, const s
     Micros due = now + kSecond;
     if (stream.writable()) due = std::min(due, session.NextDue());
     if (!session.welcomed()) due = std::min(due, welcome_by);
+    if (options_.on_cycle) options_.on_cycle();
     stream.Wait(std::max<Micros>(due - clock_.Monotonic(), 0));
   }
 }
@@ -155,9 +156,17 @@ void Link::Run() {
     const Micros delay = BackoffDelay(options_, failures, share(random));
     LogWarning("%s %s: %s; the next attempt is in %s", welcomed ? "lost the stream to" : "can't connect to",
                address, status.ToString(), FormatAge(delay));
-    absl::MutexLock lock(&mutex_);
-    last_error_ = std::string(status.message());
-    mutex_.AwaitWithTimeout(absl::Condition(&stopping_), absl::Microseconds(delay));
+    {
+      absl::MutexLock lock(&mutex_);
+      last_error_ = std::string(status.message());
+    }
+    const Micros until = clock_.Monotonic() + delay;
+    while (!stopping() && clock_.Monotonic() < until) {
+      if (options_.on_cycle) options_.on_cycle();
+      absl::MutexLock lock(&mutex_);
+      const Micros pause = std::clamp<Micros>(until - clock_.Monotonic(), 0, kSecond);
+      mutex_.AwaitWithTimeout(absl::Condition(&stopping_), absl::Microseconds(pause));
+    }
   }
 }
 

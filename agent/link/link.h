@@ -24,6 +24,7 @@ struct LinkOptions {
   Micros backoff_least = kSecond;
   Micros backoff_most = 30 * kSecond;
   Micros goodbye_most = 3 * kSecond;  // how long a stop may take
+  std::function<void()> on_cycle;     // after each turn of the loop, by its thread; must be quick
 };
 
 // How long to wait before the next attempt: doubling from `least` to `most`, of which half is by chance.

@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <cstdlib>
 #include <utility>
 
 #include "common/base/file.h"
@@ -9,10 +10,21 @@
 
 namespace quell::security {
 
+namespace {
+
+// systemd's credentials are root's, 0400 and readable by this process's user by an access list, which shows
+// as a right of the group. Their directory is closed to all others.
+bool IsCredential(const std::string& path) {
+  const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
+  return directory != nullptr && path.substr(0, path.rfind('/')) == directory;
+}
+
+}  // namespace
+
 absl::StatusOr<Secret> ReadSecretFile(const std::string& path) {
   QUELL_ASSIGN_OR_RETURN(
       std::string content,
-      ReadTrustedFile(path, {.owner = geteuid(), .others_may_read = false, .limit = 64 << 10}));
+      ReadTrustedFile(path, {.owner = geteuid(), .others_may_read = IsCredential(path), .limit = 64 << 10}));
   return Secret(std::move(content));
 }
 

@@ -100,10 +100,14 @@ void ReadAgents(config::MapReader& map, config::Problems& problems, ControllerCo
   });
 }
 
-void ReadFiles(config::MapReader& map, const char* key, const std::string& base, config::Problems& problems,
-               std::vector<std::string>& out) {
-  const config::YamlNode* list = map.Node(key);
-  out = list != nullptr ? FindFiles(*list, base, problems) : FilesIn(base + "/" + key + ".d");
+void ReadFiles(config::MapReader& map, const std::string& key, const std::string& base,
+               const std::string& defaults, config::Problems& problems, std::vector<std::string>& out) {
+  const std::string folder = "/" + key + ".d";
+  if (const config::YamlNode* list = map.Node(key.c_str()); list != nullptr) {
+    out = FindFiles(*list, base, problems);
+  } else {
+    out = defaults.empty() ? FilesIn(base + folder) : FilesOver(defaults + folder, base + folder);
+  }
 }
 
 void ReadUrl(config::MapReader& map, const config::YamlNode& root, config::Problems& problems,
@@ -154,8 +158,10 @@ ControllerConfig ParseControllerConfig(const std::string& path, std::string_view
   ReadAudience(map, problems, config);
   ReadRoutes(map, problems, config);
   ReadSources(map, problems, base, config);
-  ReadFiles(map, "rules", base, problems, config.rule_files);
-  ReadFiles(map, "policies", base, problems, config.policy_files);
+  std::string defaults;
+  ReadPath(map, "defaults", base, &defaults);
+  ReadFiles(map, "rules", base, defaults, problems, config.rule_files);
+  ReadFiles(map, "policies", base, defaults, problems, config.policy_files);
   map.Finish();
   config.config.set_sha256(HexEncode(Sha256(text)));
   config.redacted = Redact(root);

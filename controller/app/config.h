@@ -3,7 +3,7 @@
 //
 //   listen: {agents: "0.0.0.0:7400", web: "127.0.0.1:7402", enrol: "0.0.0.0:7401"}   # enrol: none by default
 //   agents: {certificate_lifetime: 24h}     # of those that enrol; 10m to 30d
-//   socket: /run/quell/controller.sock
+//   socket: /run/quell-controller/operator.sock
 //   store: {sqlite: /var/lib/quell-controller/log.db}
 //   pki: {directory: D, key: F, certificate: F, agents_ca: F, agents_ca_key: F, trust_bundle: F, root_pin: F,
 //   command_key: F,
@@ -17,6 +17,8 @@
 //   routes: [{severity: [P0, P1], to: [chat]}]
 //   sources: [{name: ci, token_file: F, may: observe, changes: true, services: [portal], per_minute: 30}]
 //   rules: [rules.d, "/etc/quell/more/*.yml"]   policies: [policies.d]
+//   defaults: /usr/share/quell   # where rules and policies are not listed: its rules.d and policies.d
+//   beneath ours
 //
 // A relative path begins at the file's own directory; so do the defaults of pki, rules and policies. Rules
 // and policies are files, directories (their *.yml and *.yaml by name) or patterns.
@@ -52,7 +54,7 @@ struct ControllerConfig {
   std::string listen_enrol;       // empty: nobody enrols here
   std::string listen_responders;  // empty: people come by the socket alone
   Micros certificate_lifetime = kDay;
-  std::string socket = "/run/quell/controller.sock";
+  std::string socket = "/run/quell-controller/operator.sock";
   std::string sqlite = "/var/lib/quell-controller/log.db";
   PkiPaths pki;
   std::string hosts_file;

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <map>
 #include <set>
 
 #include "absl/strings/match.h"
@@ -239,6 +241,19 @@ void ReadSources(config::MapReader& map, Problems& problems, const std::string& 
       problems.Add(
           node.At(absl::StrCat("there are more than ", http::ChangeReceiver::kMostSources, " sources")));
   });
+}
+
+std::vector<std::string> FilesOver(const std::string& defaults, const std::string& directory) {
+  std::map<std::string, std::string> by_name;
+  for (const std::string& place : {defaults, directory}) {
+    for (const std::string& file : FilesIn(place)) by_name[file.substr(place.size())] = file;
+  }
+  std::vector<std::string> files;
+  for (const auto& [name, file] : by_name) {
+    std::error_code error;
+    if (std::filesystem::read_symlink(file, error) != "/dev/null") files.push_back(file);
+  }
+  return files;
 }
 
 std::vector<std::string> FilesIn(const std::string& directory) {

@@ -27,6 +27,9 @@ void ReadSources(config::MapReader& map, config::Problems& problems, const std::
 std::vector<std::string> FindFiles(const config::YamlNode& list, const std::string& base,
                                    config::Problems& problems);
 std::vector<std::string> FilesIn(const std::string& directory);  // *.yml and *.yaml; none when it is absent
+// Those of both, by name: one in `directory` replaces the one of its name, and a link to /dev/null takes it
+// away.
+std::vector<std::string> FilesOver(const std::string& defaults, const std::string& directory);
 
 // A file as text for the record: flow style, comments gone, values of `url` replaced.
 std::string Redact(const config::YamlNode& node);

@@ -65,6 +65,7 @@ absl::Status Controller::Start() {
   started_at_ = clock_.Wall();
   loop_ = std::make_unique<EngineLoop>(*store_, clock_, *std::move(state), *this, hook_);
   MakeThreads();
+  loop_->OnCycle([this](EngineLoop::Thread thread) { watchdog_.Completed(thread); });
   StartEngine();
   QUELL_RETURN_IF_ERROR(StartListeners());
   AddMetrics();

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/supervisor.h"
 #include "common/security/grpc_credentials.h"
 #include "common/security/signing.h"
 #include "controller/app/answers.h"
@@ -84,6 +85,7 @@ class Controller final : public Rim {
   std::shared_ptr<const rules::RuleSet> rules_;  // shared by the shards
   Clock& clock_;
   const CommitHook hook_;
+  Watchdog watchdog_{clock_, EngineLoop::kThreads};
   std::optional<security::SigningKey> command_key_;
   std::optional<security::SigningKey> log_key_;
   std::optional<security::TlsIdentity> identity_;

@@ -90,6 +90,7 @@ void EngineLoop::RunEngine() {
     // Once for the batch: an incident that every input touches gets one row.
     job.group.rows = engine::RowsFor(job.group.records, engine_.state());
     MaybeSnapshot(job, now, last);
+    if (on_cycle_) on_cycle_(kEngine);
     if (job.group.records.empty() && job.group.rule_states.empty() && job.effects.empty() &&
         job.committed.empty() && job.snapshot == nullptr) {
       continue;
@@ -140,6 +141,7 @@ void EngineLoop::MaybeSnapshot(Job& job, Micros now, bool at_stop) {
 
 void EngineLoop::RunStore() {
   while (true) {
+    if (on_cycle_) on_cycle_(kStore);
     std::optional<Job> first = jobs_.Pop(absl::Seconds(1));
     if (!first) {
       if (jobs_.closed()) return;

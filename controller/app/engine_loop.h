@@ -46,6 +46,7 @@ using CommitHook =
 
 class EngineLoop {
  public:
+  enum Thread : size_t { kEngine, kStore, kThreads };
   EngineLoop(engine::LogStore& store, Clock& clock, engine::State state, Rim& rim, CommitHook hook = {});
   ~EngineLoop();
 
@@ -54,6 +55,9 @@ class EngineLoop {
   // Handles these first inputs (the start record, the configuration) and the outstanding intents, then starts
   // the threads.
   void Start(std::vector<EngineInput> first);
+  // Told whenever one of its threads has come round: the engine's each second at least, the store's likewise,
+  // but not before a commit that it makes is done. Before Start; must be quick.
+  void OnCycle(std::function<void(Thread)> on_cycle) { on_cycle_ = std::move(on_cycle); }
   bool Post(InputClass input_class, EngineInput input) { return inputs_.Post(input_class, std::move(input)); }
   // Takes no more input, handles and commits what waits, writes a snapshot. Idempotent.
   void Stop();
@@ -91,6 +95,7 @@ class EngineLoop {
   engine::Engine engine_;
   Rim& rim_;
   const CommitHook hook_;
+  std::function<void(Thread)> on_cycle_;
   InputQueue inputs_;
   BoundedQueue<Job> jobs_{256};  // full: the engine waits, and inputs gather in their own bounded queues
   std::atomic<uint64_t> commits_{0};

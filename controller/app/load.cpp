@@ -1,7 +1,10 @@
 #include "controller/app/load.h"
 
+#include <cstdlib>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "common/base/disk.h"
 #include "common/base/ids.h"
 #include "common/metrics/metrics.h"
@@ -31,11 +34,26 @@ std::vector<rules::RuleFile> ReadRuleFiles(const std::vector<std::string>& paths
   return files;
 }
 
+// What the service manager hands over (LoadCredential=pki:DIR) goes first: DIR may then be root's alone.
+void TakeCredentials(ControllerConfig& config) {
+  const char* directory = std::getenv("CREDENTIALS_DIRECTORY");
+  if (directory == nullptr) return;
+  PkiPaths& pki = config.pki;
+  for (std::string* path :
+       {&pki.key, &pki.certificate, &pki.agents_ca, &pki.agents_ca_key, &pki.trust_bundle, &pki.root_pin,
+        &pki.command_key, &pki.log_key, &pki.controller_id, &config.hosts_file}) {
+    if (!absl::StartsWith(*path, pki.directory + "/")) continue;
+    const std::string handed = absl::StrCat(directory, "/pki_", path->substr(pki.directory.size() + 1));
+    if (RealDisk().Exists(handed)) *path = handed;
+  }
+}
+
 }  // namespace
 
 Loaded LoadAll(const std::string& path, config::Problems& problems) {
   Loaded loaded;
   loaded.config = LoadControllerConfig(path, problems);
+  TakeCredentials(loaded.config);
   v1::Config& config = loaded.config.config;
   for (v1::Policy& policy : policy::LoadPolicyFiles(loaded.config.policy_files, problems)) {
     *config.add_policies() = std::move(policy);

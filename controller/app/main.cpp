@@ -12,9 +12,11 @@
 #include "absl/strings/ascii.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
+#include "common/base/supervisor.h"
 #include "common/security/grpc_credentials.h"
 #include "common/security/pki_command.h"
 #include "common/security/responder_command.h"
+#include "common/text/help.h"
 #include "controller/app/controller.h"
 #include "controller/app/load.h"
 
@@ -45,6 +47,16 @@ constexpr char kUsage[] =
     "  quell-controller --version | --help\n"
     "\n"
     "FILE is /etc/quell/controller.yaml unless said.\n";
+
+constexpr char kManual[] =
+    ".SH FILES\n"
+    ".TP\n/etc/quell/controller.yaml\nwhere it listens, whom it tells\n"
+    ".TP\n/etc/quell/rules.d, /etc/quell/policies.d\nbefore those of the same name in /usr/share/quell; a "
+    "link to /dev/null "
+    "takes one away\n"
+    ".TP\n/etc/quell/pki\nits keys, of \\fBquell\\-controller pki init\\fR\n"
+    ".TP\n/var/lib/quell\\-controller\nthe log\n"
+    ".SH SEE ALSO\nquell(1), quell\\-agent(8)\n";
 
 int Usage() {
   fputs(kUsage, stderr);
@@ -178,7 +190,9 @@ int Run(const std::string& path, CommitHook hook) {
       LogError("the controller cannot start: %s", started.message());
       exit = 1;
     } else {
+      TellSupervisor("READY=1");
       Serve(controller, path, wanted);
+      TellSupervisor("STOPPING=1");
     }
     controller.Stop();
   }
@@ -197,6 +211,10 @@ int Main(int argc, char** argv) {
     return security::RunResponderCommand(words, std::cout, std::cerr, RealClock().Wall());
   if (verb == "--version" || verb == "version") {
     puts("quell-controller " QUELL_VERSION);
+    return 0;
+  }
+  if (verb == "--man" && words.empty()) {
+    fputs(text::ManualPage(kUsage, {8, QUELL_VERSION, kManual}).c_str(), stdout);
     return 0;
   }
   if (verb == "--help" || verb == "-h" || verb == "help") {

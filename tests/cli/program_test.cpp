@@ -51,6 +51,21 @@ class Program : public ::testing::Test {
   Micros step_ = 0;
 };
 
+TEST_F(Program, DoctorSaysWhatIsToBeMended) {
+  const Ran ran = Run({"doctor"});
+  EXPECT_EQ(ran.exit, kFailed) << ran.err;
+  EXPECT_NE(ran.out.find("mend: "), std::string::npos) << ran.out;
+  const Ran json = Run({"doctor", "-o", "json"});
+  EXPECT_EQ(Json::parse(json.out)["well"], false) << json.out;
+}
+
+TEST_F(Program, CompletionKnowsItsVerbs) {
+  const Ran bash = Run({"completion", "bash"});
+  EXPECT_EQ(bash.exit, kDone) << bash.err;
+  EXPECT_NE(bash.out.find("' agent token'"), std::string::npos) << bash.out;
+  EXPECT_EQ(Run({"completion", "tcsh"}).exit, kUsage);
+}
+
 TEST_F(Program, StatusIsTheFirstScreen) {
   const Ran ran = Run({"status"});
   EXPECT_EQ(ran.exit, kDone) << ran.err;

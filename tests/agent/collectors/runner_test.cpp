@@ -91,6 +91,29 @@ TEST(RunnerTest, AHangingCollectorIsToldAndStopsNoOther) {
   EXPECT_EQ(sink.EventsOf("late"), 0);
 }
 
+// What feeds the watchdog: looks that found a collector which goes on.
+TEST(RunnerTest, ALookAtCollectorsThatAllHangIsNoCycle) {
+  RecordingSink sink;
+  absl::Notification let_go;
+  std::atomic<int> cycles{0};
+  CollectorRunner runner(RealClock(), sink);
+  runner.Add(std::make_unique<Scripted>("stuck", [&](CollectorSink&) {
+    if (cycles > 1) let_go.WaitForNotification();
+    return absl::OkStatus();
+  }));
+  runner.OnCycle([&] { ++cycles; });
+  runner.Start();
+  ASSERT_TRUE(WaitFor([&] { return sink.EventsOf("collector.hanging") == 1; }));
+  const int before = cycles;
+  EXPECT_GT(before, 1);
+  const int told = sink.Collections("agent");
+  ASSERT_TRUE(WaitFor([&] { return sink.Collections("agent") > told; }));  // it has looked since
+  EXPECT_EQ(cycles, before);
+  let_go.Notify();
+  ASSERT_TRUE(WaitFor([&] { return cycles > before; }));
+  runner.Stop();
+}
+
 TEST(RunnerTest, StopsWithoutDelay) {
   RecordingSink sink;
   CollectorRunner runner(RealClock(), sink);

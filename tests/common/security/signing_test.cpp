@@ -100,6 +100,17 @@ TEST_F(KeyFile, RefusedWhenOthersCanOpenIt) {
   }
 }
 
+// An access list for the process's user shows as a right of the group.
+TEST_F(KeyFile, ACredentialOfTheServiceManagerMayBearAnAccessList) {
+  ASSERT_EQ(chmod(path_.c_str(), 0440), 0);
+  setenv("CREDENTIALS_DIRECTORY", directory_.c_str(), 1);
+  EXPECT_TRUE(SigningKey::Load(path_).ok());
+  setenv("CREDENTIALS_DIRECTORY", (directory_ + "/elsewhere").c_str(), 1);
+  EXPECT_FALSE(SigningKey::Load(path_).ok());
+  unsetenv("CREDENTIALS_DIRECTORY");
+  EXPECT_FALSE(SigningKey::Load(path_).ok());
+}
+
 TEST_F(KeyFile, RefusedThroughALinkOrWhenNoFile) {
   const std::string link = directory_ + "/link";
   ASSERT_EQ(symlink(path_.c_str(), link.c_str()), 0);

@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 
+#include <filesystem>
+
 #include "tests/support/files.h"
 
 namespace quell::app {
@@ -106,6 +108,25 @@ rules: [rules.d, "more/*.yml"]
   EXPECT_THAT(config.rule_files, ElementsAre(directory.Path("more/c.yml"), directory.Path("rules.d/a.yaml"),
                                              directory.Path("rules.d/b.yml")));
   EXPECT_THAT(config.policy_files, ElementsAre(directory.Path("policies.d/p.yaml")));
+}
+
+TEST_F(ConfigTest, OnesOwnFilesLieOverTheDefaults) {
+  directory.Write("share/rules.d/a.yml", "groups: []");
+  directory.Write("share/rules.d/b.yml", "groups: []");
+  directory.Write("share/rules.d/c.yml", "groups: []");
+  directory.Write("share/policies.d/default.yml", "policies: []");
+  directory.Write("rules.d/b.yml", "groups: []");
+  directory.Write("rules.d/own.yml", "groups: []");
+  std::filesystem::create_symlink("/dev/null", directory.Path("rules.d/c.yml"));
+  const ControllerConfig config = Load("defaults: share\n");
+  ASSERT_TRUE(problems.ok()) << problems.ToString();
+  EXPECT_THAT(config.rule_files,
+              ElementsAre(directory.Path("share/rules.d/a.yml"), directory.Path("rules.d/b.yml"),
+                          directory.Path("rules.d/own.yml")));
+  EXPECT_THAT(config.policy_files, ElementsAre(directory.Path("share/policies.d/default.yml")));
+  // Who lists files gets those and no others.
+  EXPECT_THAT(Load("defaults: share\nrules: [rules.d/own.yml]\n").rule_files,
+              ElementsAre(directory.Path("rules.d/own.yml")));
 }
 
 TEST_F(ConfigTest, WithoutAnAudienceTheProceduresLadderIsWalked) {

@@ -3,6 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+
+#include "absl/synchronization/notification.h"
+#include "tests/support/wait.h"
+
 namespace quell::app {
 namespace {
 
@@ -10,6 +15,7 @@ class Store final : public engine::LogStore {
  public:
   absl::StatusOr<engine::Recovered> Recover() override { return engine::Recovered(); }
   absl::StatusOr<engine::LogHead> Commit(const engine::CommitGroup& group) override {
+    if (absl::Notification* stuck = stuck_) stuck->WaitForNotification();
     for (const engine::Record& record : group.records) head_.seq = record.header.seq();
     rows_.insert(rows_.end(), group.rows.begin(), group.rows.end());
     return head_;
@@ -21,6 +27,7 @@ class Store final : public engine::LogStore {
   engine::LogHead head_;
   std::vector<engine::ProjectionRow> rows_;
   absl::Status snapshot_;
+  std::atomic<absl::Notification*> stuck_{nullptr};  // commits wait for it
   int snapshots_ = 0;
 };
 
@@ -79,6 +86,29 @@ TEST_F(EngineLoopTest, ASnapshotThatFindsTheFileDamagedEndsTheProcess) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   store_.snapshot_ = absl::DataLossError("database disk image is malformed");
   EXPECT_DEATH(RunAndStop(), "nothing on it may be trusted: database disk image is malformed");
+}
+
+// What feeds the watchdog: a store that hangs in a commit has not come round, however often the engine does.
+TEST_F(EngineLoopTest, BothThreadsTellThatTheyCameRoundAndAHangingCommitDoesNot) {
+  std::atomic<int> rounds[EngineLoop::kThreads] = {};
+  absl::Notification let_go;
+  EngineLoop loop(store_, RealClock(), engine::State(), rim_);
+  loop.OnCycle([&](EngineLoop::Thread thread) { ++rounds[thread]; });
+  loop.Start(Started());
+  const auto further = [&](EngineLoop::Thread thread) {
+    const int before = rounds[thread];
+    return test::WaitFor([&, before] { return rounds[thread] > before + 1; });
+  };
+  EXPECT_TRUE(further(EngineLoop::kEngine) && further(EngineLoop::kStore));
+  store_.stuck_ = &let_go;
+  EXPECT_TRUE(loop.Post(InputClass::kPerson, Note(0)));
+  EXPECT_TRUE(further(EngineLoop::kEngine));
+  const int stands = rounds[EngineLoop::kStore];
+  EXPECT_TRUE(further(EngineLoop::kEngine) && further(EngineLoop::kEngine));
+  EXPECT_LE(rounds[EngineLoop::kStore], stands + 1);
+  let_go.Notify();
+  EXPECT_TRUE(further(EngineLoop::kStore));
+  loop.Stop();
 }
 
 TEST_F(EngineLoopTest, AnIncidentThatABatchTouchesOftenGetsOneRowOfIt) {
