@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <fstream>
+
 #include "absl/synchronization/notification.h"
 #include "common/base/ids.h"
 #include "common/security/grpc_credentials.h"
@@ -232,11 +234,20 @@ TEST_F(Responders, X11_ANameThatTheTrustBundleRevokesIsRefusedAtTheNextCall) {
   EXPECT_EQ(Call(channel, "/quell.v1.Operator/Status").error_code(), grpc::StatusCode::PERMISSION_DENIED);
 }
 
+// Of this process, from /proc/self/statm (proc(5)).
+int64_t ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  int64_t total = 0, resident = 0;
+  statm >> total >> resident;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
 // ---- bounds ----------------------------------------------------------------------------------------------
 
 TEST_F(Responders, X01_ConnectionsThatSayNothingAreClosedAndKeepNobodyOut) {
   Put("alice", "viewer");
   constexpr int kSilent = 200;
+  const int64_t before = ResidentBytes();
   std::vector<pollfd> silent;
   for (int i = 0; i < kSilent; ++i) {
     const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -248,6 +259,7 @@ TEST_F(Responders, X01_ConnectionsThatSayNothingAreClosedAndKeepNobodyOut) {
     silent.push_back({fd, POLLIN, 0});
   }
   EXPECT_TRUE(Call(Open(Person("alice")), "/quell.v1.Operator/Status").ok());
+  EXPECT_LT(ResidentBytes() - before, 64 << 20);
   const auto all_closed = [&] {
     if (poll(silent.data(), silent.size(), 0) < 0) return false;
     char byte = 0;
