@@ -43,6 +43,7 @@ void Fields(const Message& message, std::vector<std::string>& lines) {
 }
 
 struct Shown {
+  Json described;
   std::string bytes;
   v1::Intent intent;
 };
@@ -55,6 +56,7 @@ absl::StatusOr<Shown> Fetch(Client& client, const std::string& name) {
   if (Text(described, "state") != "awaiting_approval" || Text(described, "intent").empty())
     return absl::FailedPreconditionError(absl::StrCat(name, " does not wait for approval"));
   Shown shown;
+  shown.described = described;
   QUELL_ASSIGN_OR_RETURN(shown.bytes, HexDecode(Text(described, "intent")));
   QUELL_ASSIGN_OR_RETURN(shown.intent, security::ParseIntent(shown.bytes));
   return shown;
@@ -74,6 +76,10 @@ absl::Status Ask(Session& session, const std::string& question) {
 absl::StatusOr<Acted> Signed(Session& session, Client& client, const Identity& self,
                              const ApproveOptions& options) {
   QUELL_ASSIGN_OR_RETURN(const Shown shown, Fetch(client, options.command));
+  // Where two are wanted who asked for it is one of them; elsewhere their signature is worth nothing.
+  const bool own = shown.intent.requested_by() == "person:" + self.person;
+  if (own && !WaitsForRequester(shown.described, self.person))
+    return absl::PermissionDeniedError(absl::StrCat(options.command, " is not approved by who asked for it"));
   session.Say(absl::StrCat(self.person, " signs:"));
   for (const std::string& line : IntentLines(shown.intent)) session.Say(line);
   if (!options.yes) QUELL_RETURN_IF_ERROR(Ask(session, "sign this? yes, or anything else for no"));
@@ -83,7 +89,6 @@ absl::StatusOr<Acted> Signed(Session& session, Client& client, const Identity& s
   request.set_why(options.why);
   QUELL_ASSIGN_OR_RETURN(*request.mutable_approval(),
                          security::SignApproval(shown.bytes, self.person, key, self.tls.certificate_pem));
-  const bool own = shown.intent.requested_by() == "person:" + self.person;
   return client.Act(own ? "Sign" : "Approve", request);
 }
 

@@ -155,7 +155,12 @@ TEST_F(Remote, WhoAskedSignsAsSuch) {
   ASSERT_TRUE(intent.ParseFromString(command.intent()));
   intent.set_requested_by("person:alice");
   command.set_requested_by("person:alice");
+  command.set_reason("sanctions.yaml:1 asks for approval: one, and nobody has signed one");
   command.set_intent(intent.SerializeAsString());
+  backend_.PutCommand(command);
+  EXPECT_EQ(Run({"approve", "417.2", "--yes"}), kNotAllowed);
+  EXPECT_THAT(err_, HasSubstr("is not approved by who asked for it"));
+  command.set_reason("sanctions.yaml:1 asks for approval: two, and nobody has signed one");
   backend_.PutCommand(command);
   ASSERT_EQ(Run({"approve", "417.2", "--yes"}), kDone) << err_;
   EXPECT_EQ(backend_.acts().at(0).approve().approval().person(), "alice");

@@ -94,7 +94,8 @@ TEST_F(SignedApprovals, WhoAskedDoesNotApproveAndIsOneOfTwo) {
   // One: somebody else.
   ASSERT_EQ(As("bob", Restart({"--no-wait"})), 0) << error_;
   ASSERT_TRUE(Waits("C-1", "asks for approval: one"));
-  EXPECT_NE(As("bob", {"approve", "C-1", "--yes"}), 0);
+  EXPECT_EQ(As("bob", {"approve", "C-1", "--yes"}), kNotAllowed);
+  EXPECT_THAT(error_, HasSubstr("C-1 is not approved by who asked for it"));
   EXPECT_EQ(Command("C-1")["state"], "awaiting_approval") << error_;
   EXPECT_EQ(world().pm2().AppRestarts("portal"), 0);
   ASSERT_EQ(As("alice", {"approve", "C-1", "--yes"}), 0) << error_;
