@@ -27,8 +27,15 @@ v1::Config Asking() {
 
 // As the rim hands it on: the signature itself was checked there.
 Answer Sign(Scenario& s, const std::string& who, const std::string& name, const std::string& intent) {
+  if (!s.state().people.contains(who)) {
+    s.Person("root", [&](v1::PersonAct& act) {
+      act.mutable_person_set()->set_name(who);
+      act.mutable_person_set()->set_role("approver");
+    });
+  }
   return s.Person(who, [&](v1::PersonAct& act) {
     act.set_via("certificate");
+    act.set_role("approver");
     act.mutable_approve()->set_command(name);
     act.mutable_approve()->mutable_approval()->set_person(who);
     act.mutable_approve()->mutable_approval()->set_intent_sha256(Sha256(intent));
@@ -171,10 +178,6 @@ TEST(SignedApprovals, ForAPolicyTwoOthersSignAndAThirdRefusalIsFinal) {
 TEST(SignedApprovals, X13_WhoIsRevokedMeanwhileHasNotSigned) {
   Scenario s;
   s.remedy_succeeds = false;
-  s.Person("root", [](v1::PersonAct& act) {
-    act.mutable_person_set()->set_name("alice");
-    act.mutable_person_set()->set_role("approver");
-  });
   s.Fire(1);
   s.Pass(kSecond);
   Refuse(s, s.Command(), kWantsOne);
