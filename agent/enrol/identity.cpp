@@ -7,6 +7,7 @@
 #include "common/base/ids.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
+#include "common/security/issue.h"
 #include "common/security/trust.h"
 #include "common/wire/limits.h"
 
@@ -29,8 +30,9 @@ absl::StatusOr<std::string> ReadLine(Disk& disk, const std::string& path) {
 }  // namespace
 
 Micros RenewAt(const security::CertificateDates& dates, double chance) {
-  const Micros life = dates.not_after - dates.not_before;
-  return dates.not_before + life / 2 + static_cast<Micros>(static_cast<double>(life) / 10 * chance);
+  const Micros issued = std::min(dates.not_before + security::kClockLeeway, dates.not_after);
+  const Micros life = dates.not_after - issued;
+  return issued + life / 2 + static_cast<Micros>(static_cast<double>(life) / 10 * chance);
 }
 
 absl::StatusOr<std::unique_ptr<AgentIdentity>> AgentIdentity::Load(const IdentityPlaces& places, Disk& disk,
@@ -100,7 +102,7 @@ absl::Status AgentIdentity::LoadCertificate(Micros wall) {
 
 void AgentIdentity::Schedule(const security::CertificateDates& dates) {
   renew_at_ = RenewAt(dates, Chance());
-  ask_again_ = std::clamp((dates.not_after - dates.not_before) / 20, kSecond, kLongestPause);
+  ask_again_ = std::clamp((dates.not_after - renew_at_) / 10, kSecond, kLongestPause);
 }
 
 security::TlsIdentity AgentIdentity::Tls() const {

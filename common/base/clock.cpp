@@ -1,14 +1,18 @@
 #include "common/base/clock.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <ctime>
 #include <utility>
+
+#include "common/base/monotonic_waits.h"
 
 namespace quell {
 namespace {
 
-constexpr Micros kJump = 2 * kSecond;   // a larger difference to wall time is a jump, not drift
+constexpr Micros kJump = 2 * kSecond;   // a larger difference to wall time is a step, not drift
 constexpr Micros kPartsPerLead = 2000;  // 500 ppm: one microsecond of correction in 2,000
+constexpr Micros kPartsPerCatchUp = 20;
 
 class MachineClock final : public Clock {
  public:
@@ -27,35 +31,31 @@ class MachineClock final : public Clock {
 }  // namespace
 
 Clock& RealClock() {
+  WaitByMonotonicClock();
   static auto& clock = *new MachineClock;
   return clock;
 }
 
 EngineClock::EngineClock(Clock& clock, Micros last_recorded)
-    : clock_(clock), now_(last_recorded), last_monotonic_(clock.Monotonic()) {
-  const Micros ahead = clock.Wall() - last_recorded;
-  // Time that passed while nobody ran is not a jump of the clock.
-  if (ahead > 0) now_ = clock.Wall();
-}
+    : clock_(clock),
+      // Time that passed while nobody ran has passed.
+      now_(std::max(last_recorded, clock.Wall())),
+      last_boot_(clock.Boot()),
+      wall_over_boot_(clock.Wall() - last_boot_) {}
 
 Micros EngineClock::Now() {
-  const Micros monotonic = clock_.Monotonic();
-  const Micros passed = std::max<Micros>(0, monotonic - last_monotonic_);
-  last_monotonic_ = monotonic;
-  const Micros ahead = clock_.Wall() - (now_ + passed);  // how far wall time is ahead of us
-  if (ahead > kJump) {
-    jump_ = ahead;
-    behind_reported_ = false;
-    now_ += passed + ahead;
-  } else if (ahead < -kJump || (behind_reported_ && ahead < 0)) {
-    if (!behind_reported_) jump_ = ahead;
-    behind_reported_ = true;
-    now_ += passed / 2;
-  } else {
-    behind_reported_ = false;
-    const Micros most = passed / kPartsPerLead;
-    now_ += passed + std::clamp(ahead, -most, most);
+  const Micros boot = clock_.Boot();
+  const Micros wall = clock_.Wall();
+  const Micros passed = std::max<Micros>(0, boot - last_boot_);
+  last_boot_ = boot;
+  const Micros step = wall - boot - wall_over_boot_;
+  if (std::abs(step) > kJump) {
+    jump_ += step;
+    wall_over_boot_ = wall - boot;
   }
+  const Micros ahead = wall - (now_ + passed);  // how far wall time is ahead of us
+  const Micros most = passed / (std::abs(ahead) > kJump ? kPartsPerCatchUp : kPartsPerLead);
+  now_ += passed + std::clamp(ahead, -most, most);
   return now_;
 }
 

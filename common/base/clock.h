@@ -33,23 +33,24 @@ class FakeClock final : public Clock {
   Micros boot_ = kHour;
 };
 
-// Engine time: one int64 that never goes back. Starts at the last recorded time, is advanced by the monotonic
-// clock and led towards wall time by at most 500 ppm; a difference over two seconds is reported once as a
-// jump and then followed (forwards at once; backwards by standing at half speed until wall time has caught
-// up). One thread.
+// Engine time: one int64 that never goes back. Starts at the last recorded time, is advanced by the boot-time
+// clock and led towards wall time: by at most 500 ppm, or a twentieth while it is more than two seconds off.
+// So whatever is done to the wall clock, a deadline of an hour lasts between 57 and 63 minutes; time that the
+// machine was suspended counts. A step of the wall clock of more than two seconds is reported once. One
+// thread.
 class EngineClock {
  public:
   EngineClock(Clock& clock, Micros last_recorded);
   Micros Now();
-  // The jump seen by the latest Now(), µs; 0: none. Reading clears it.
+  // How far the wall clock was stepped since this was last asked, µs; 0: not, or by little.
   Micros TakeJump();
 
  private:
   Clock& clock_;
   Micros now_;
-  Micros last_monotonic_;
+  Micros last_boot_;
+  Micros wall_over_boot_;
   Micros jump_ = 0;
-  bool behind_reported_ = false;
 };
 
 }  // namespace quell

@@ -10,7 +10,7 @@ namespace quell::app {
 namespace {
 
 constexpr uint64_t kLargest = 1 << 20;
-constexpr Micros kShortestLife = 10 * kMinute;  // of a certificate: renewed at half of it
+constexpr Micros kShortestLife = kMinute;  // of a certificate: renewed at half of it
 constexpr Micros kLongestLife = 30 * kDay;
 
 std::string DirectoryOf(const std::string& path) {

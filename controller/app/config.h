@@ -2,7 +2,7 @@
 // with file:line:column, and nothing is taken from a file that has one. Values.
 //
 //   listen: {agents: "0.0.0.0:7400", web: "127.0.0.1:7402", enrol: "0.0.0.0:7401"}   # enrol: none by default
-//   agents: {certificate_lifetime: 24h}     # of those that enrol; 10m to 30d
+//   agents: {certificate_lifetime: 24h}     # of those that enrol; 1m to 30d
 //   socket: /run/quell-controller/operator.sock
 //   store: {sqlite: /var/lib/quell-controller/log.db}
 //   pki: {directory: D, key: F, certificate: F, agents_ca: F, agents_ca_key: F, trust_bundle: F, root_pin: F,

@@ -81,6 +81,12 @@ Outcome Refused(const State& state, const Entry& command, const v1::CommandRepor
   return One(edit);
 }
 
+// When it happened at the host: not before the command was issued, however wrong the host's clock is.
+Micros TimeOf(const Entry& command, const v1::CommandReported& input, Micros now) {
+  if (input.at_us() == 0) return now;
+  return std::clamp(input.at_us(), std::min(command.issued_us(), now), now);
+}
+
 void CopyReport(const v1::CommandReported& input, Micros finished, CommandEdit& edit) {
   const v1::CommandReport& report = input.report();
   edit.With(Entry::kFinishedUsFieldNumber).set_finished_us(finished);
@@ -98,10 +104,9 @@ Outcome Finished(const State& state, const Entry& command, const v1::CommandRepo
   CommandEdit edit(command.id());
   edit.State(to);
   edit.With(Entry::kReasonFieldNumber).set_reason(input.report().reason());
-  CopyReport(input, input.at_us() == 0 ? now : std::min(input.at_us(), now), edit);
-  if (command.started_us() == 0) {
-    edit.With(Entry::kStartedUsFieldNumber).set_started_us(input.at_us() == 0 ? now : input.at_us());
-  }
+  CopyReport(input, TimeOf(command, input, now), edit);
+  if (command.started_us() == 0)
+    edit.With(Entry::kStartedUsFieldNumber).set_started_us(TimeOf(command, input, now));
   const v1::Signal* cause = FindOrNull(state.signals, command.signal());
   const bool helped = to == v1::SUCCEEDED && cause != nullptr && cause->state() == v1::CLEARED;
   if (helped) edit.With(Entry::kImprovedFieldNumber).set_improved(true);
@@ -112,8 +117,7 @@ Outcome Started(const Entry& command, const v1::CommandReported& input, Micros n
   if (Over(command.state()) || command.state() == v1::RUNNING) return {};
   CommandEdit edit(command.id());
   edit.State(v1::RUNNING);
-  edit.With(Entry::kStartedUsFieldNumber)
-      .set_started_us(input.at_us() == 0 ? now : std::min(input.at_us(), now));
+  edit.With(Entry::kStartedUsFieldNumber).set_started_us(TimeOf(command, input, now));
   return One(edit);
 }
 

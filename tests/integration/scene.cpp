@@ -13,6 +13,7 @@ namespace {
 
 constexpr char kApp[] = R"js(
 const fs = require("fs"), http = require("http"), dir = process.env.CONTROL;
+fs.appendFileSync(dir + "/starts", process.pid + "\n");
 if (process.env.STUBBORN) process.on("SIGINT", () => process.exit(0));
 setInterval(() => {
   for (const order of ["hang", "crash"]) {
@@ -26,7 +27,21 @@ setInterval(() => {
 http.createServer((request, response) => response.end("ok")).listen(Number(process.env.PORT), "127.0.0.1");
 )js";
 
-constexpr char kRules[] = R"(groups:
+std::string Sanctions(const std::string& approval) {
+  return absl::StrCat("- {action: pm2.restart, user: ", getpwuid(getuid())->pw_name,
+                      ", allow: {apps: [portal, nobody]}, approval: ", approval, "}\n");
+}
+
+std::string Settings(const SceneOptions& options) {
+  Json settings = Json::object();
+  if (!options.autorestart) settings["autorestart"] = false;
+  if (options.stubborn_ms > 0) settings["kill_timeout"] = options.stubborn_ms;
+  return settings.dump();
+}
+
+}  // namespace
+
+const char kAppRules[] = R"(groups:
 - name: apps
   interval: 1s
   rules:
@@ -45,29 +60,20 @@ constexpr char kRules[] = R"(groups:
     annotations: {summary: "{{ $labels.app }} on {{ $labels.instance }} keeps ending"}
 )";
 
-std::string Sanctions(const std::string& approval) {
-  return absl::StrCat("- {action: pm2.restart, user: ", getpwuid(getuid())->pw_name,
-                      ", allow: {apps: [portal, nobody]}, approval: ", approval, "}\n");
+Pm2App HangingApp(const std::string& name, const std::string& control, uint16_t port,
+                  const std::string& settings) {
+  return {.name = name,
+          .source = kApp,
+          .settings = settings,
+          .environment = {{"PORT", absl::StrCat(port)}, {"CONTROL", control}}};
 }
-
-std::string Settings(const SceneOptions& options) {
-  Json settings = Json::object();
-  if (!options.autorestart) settings["autorestart"] = false;
-  if (options.stubborn_ms > 0) settings["kill_timeout"] = options.stubborn_ms;
-  return settings.dump();
-}
-
-}  // namespace
 
 WorldOptions HungAppScene::Options(const SceneOptions& options, const std::string& control, uint16_t port) {
   const std::string user = getpwuid(getuid())->pw_name;
   WorldOptions world;
-  world.apps = {{.name = "portal",
-                 .source = kApp,
-                 .settings = Settings(options),
-                 .environment = {{"PORT", absl::StrCat(port)}, {"CONTROL", control}}}};
+  world.apps = {HangingApp("portal", control, port, Settings(options))};
   if (options.stubborn_ms > 0) world.apps[0].environment["STUBBORN"] = "1";
-  world.rules = kRules;
+  world.rules = kAppRules;
   world.policies = absl::StrCat(R"(policies:
 - name: restart-app
   mode: )",

@@ -22,6 +22,12 @@ struct SceneOptions {
   bool people = false;
 };
 
+// An app that writes a line to `starts` in the directory `control` at each start, and hangs or crashes when a
+// file of that name is put there; on 127.0.0.1:`port`. And the rules that see it.
+Pm2App HangingApp(const std::string& name, const std::string& control, uint16_t port,
+                  const std::string& settings = "{}");
+extern const char kAppRules[];
+
 class HungAppScene {
  public:
   explicit HungAppScene(const SceneOptions& options = SceneOptions());

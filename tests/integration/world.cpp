@@ -1,11 +1,7 @@
 #include "tests/integration/world.h"
 
-#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <pwd.h>
-#include <signal.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "absl/strings/match.h"
@@ -24,14 +20,15 @@ namespace {
 
 constexpr char kHost[] = "web-1";
 
-std::string Program(const std::string& name) { return absl::StrCat(QUELL_BINARY_DIR, "/bin/", name); }
-
 }  // namespace
 
-World::World(WorldOptions options) : options_(std::move(options)) {
+World::World(WorldOptions options)
+    : WorldPlace(),
+      Console(dir_.Path("operator.sock"), FreePort()),
+      Programs(dir_.path()),
+      options_(std::move(options)) {
   user_ = getpwuid(getuid())->pw_name;
   agents_port_ = FreePort();
-  web_port_ = FreePort();
   enrol_port_ = FreePort();
   responders_port_ = FreePort();
   if (!options_.apps.empty()) {
@@ -41,17 +38,6 @@ World::World(WorldOptions options) : options_(std::move(options)) {
   }
   MakeKeys();
   WriteFiles();
-}
-
-World::~World() {
-  for (const char* program : {"agent", "executor", "controller"}) {
-    if (Running(program)) Kill(program);
-  }
-  if (testing::Test::HasFailure()) {
-    for (const char* program : {"controller", "executor", "agent"}) {
-      printf("---- %s\n%s\n", program, Log(program).c_str());
-    }
-  }
 }
 
 void World::MakeKeys() {
@@ -70,7 +56,7 @@ void World::WriteFiles() {
   dir_.Write("controller/policies.d/policies.yaml", options_.policies);
   dir_.Write("controller/controller.yaml",
              absl::StrCat(
-                 "listen: {agents: \"127.0.0.1:", agents_port_, "\", web: \"127.0.0.1:", web_port_,
+                 "listen: {agents: \"127.0.0.1:", agents_port_, "\", web: \"127.0.0.1:", web_port(),
                  "\", enrol: \"", EnrolPort(), "\"", Responders(), "}\n",
                  "socket: ", dir_.Path("operator.sock"), "\nstore: {sqlite: ", dir_.Path("controller/log.db"),
                  "}\npki: {directory: ", dir_.Path("pki/controller"), "}\nmonitoring: ", options_.monitoring,
@@ -95,28 +81,6 @@ void World::WriteFiles() {
                                         options_.changes.empty() ? "" : "  changes: ",
                                         absl::StrReplaceAll(options_.changes, {{"DIR", dir_.path()}}), "\n"));
   dir_.Write("sanctions/sanctions.yaml", options_.sanctions);
-}
-
-void World::Start(const std::string& program, const std::vector<std::string>& words) {
-  Require(!Running(program), absl::StrCat(program, " runs already"));
-  std::vector<char*> argv;
-  std::vector<std::string> all = words;
-  for (std::string& word : all) argv.push_back(word.data());
-  argv.push_back(nullptr);
-  const std::string log = dir_.Path(program + ".log");
-  const pid_t parent = getpid();
-  const pid_t pid = fork();
-  Require(pid >= 0, "fork failed");
-  if (pid == 0) {
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(127);
-    const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
-    dup2(out, 1);
-    dup2(out, 2);
-    execv(argv[0], argv.data());
-    _exit(127);
-  }
-  pids_[program] = pid;
 }
 
 void World::StartController() {
@@ -219,37 +183,6 @@ void World::WaitUntilSeen() {
       60 * kSecond));
 }
 
-bool World::Running(const std::string& program) {
-  auto found = pids_.find(program);
-  if (found == pids_.end()) return false;
-  if (waitpid(found->second, nullptr, WNOHANG) == 0) return true;
-  pids_.erase(found);
-  return false;
-}
-
-void World::Kill(const std::string& program) {
-  const pid_t pid = pids_.at(program);
-  kill(pid, SIGKILL);
-  waitpid(pid, nullptr, 0);
-  pids_.erase(program);
-}
-
-void World::Signal(const std::string& program, int signal) { kill(pids_.at(program), signal); }
-
-int World::Stop(const std::string& program) {
-  const pid_t pid = pids_.at(program);
-  kill(pid, SIGTERM);
-  int status = 0;
-  waitpid(pid, &status, 0);
-  pids_.erase(program);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-}
-
-int World::QuellExit(std::vector<std::string> words, std::string* output, std::string* error) {
-  words.insert(words.begin(), {"--socket", dir_.Path("operator.sock")});
-  return RunQuell(words, {}, output, error);
-}
-
 void World::LogIn(const std::string& person, const std::string& role) {
   const std::string request = dir_.Path(person + ".csr");
   std::string error;
@@ -273,76 +206,6 @@ void World::LogIn(const std::string& person, const std::string& role) {
 int World::QuellAs(const std::string& person, std::vector<std::string> words, std::string* output,
                    std::string* error) {
   return RunQuell(words, {absl::StrCat("HOME=", dir_.Path(absl::StrCat("home-", person)))}, output, error);
-}
-
-int World::RunQuell(const std::vector<std::string>& words, const std::vector<std::string>& environment,
-                    std::string* output, std::string* error) {
-  SpawnOptions options;
-  options.program = Program("quell");
-  options.argv = {"quell"};
-  options.argv.insert(options.argv.end(), words.begin(), words.end());
-  options.environment = environment;
-  options.memory_limit = 0;
-  options.deadline = kMinute;
-  auto child = RealProcess().Start(options);
-  Require(child.ok(), child.status().ToString());
-  ExitStatus exit = (*child)->Wait();
-  if (output != nullptr) *output = exit.output;
-  if (error != nullptr) *error = exit.error_output;
-  return exit.signal != 0 ? 128 + exit.signal : exit.code;
-}
-
-Json World::Quell(std::vector<std::string> words) {
-  words.insert(words.end(), {"-o", "json"});
-  std::string output;
-  if (QuellExit(words, &output) != 0) return nullptr;
-  return Json::parse(output, nullptr, false);
-}
-
-std::vector<Json> World::Items(const std::string& kind) {
-  const Json listed = Quell({"get", kind, "--all"});
-  if (!listed.is_object() || !listed.contains("items")) return {};
-  return listed["items"].get<std::vector<Json>>();
-}
-
-Json World::Incident() {
-  const std::vector<Json> all = Items("incidents");
-  if (all.empty()) return nullptr;
-  EXPECT_EQ(all.size(), 1u) << "one incident was expected";
-  return Quell({"describe", "incident", all[0].value("id", "")});
-}
-
-bool World::WaitForStatus(const std::string& status, Micros deadline) {
-  return WaitFor(
-      [&] {
-        const std::vector<Json> all = Items("incidents");
-        return !all.empty() && all[0].value("status", "") == status;
-      },
-      deadline);
-}
-
-bool World::WaitForEvent(const std::string& kind, Micros deadline) {
-  return WaitFor(
-      [&] {
-        for (const Json& event : Items("events")) {
-          if (event.value("kind", "") == kind) return true;
-        }
-        return false;
-      },
-      deadline);
-}
-
-std::string World::Metric(const std::string& name) {
-  SpawnOptions options;
-  options.program = "/usr/bin/curl";
-  options.argv = {"curl", "-s", absl::StrCat("http://127.0.0.1:", web_port_, "/metrics")};
-  options.memory_limit = 0;
-  auto child = RealProcess().Start(options);
-  if (!child.ok()) return "";
-  for (const absl::string_view line : absl::StrSplit((*child)->Wait().output, '\n')) {
-    if (absl::StartsWith(line, absl::StrCat(name, " "))) return std::string(line.substr(name.size() + 1));
-  }
-  return "";
 }
 
 }  // namespace quell::test

@@ -2,23 +2,19 @@
 // a PM2 with apps, a mail and a webhook receiver. Everything lies in a directory of its own, under this
 // process's user, on free ports. One thread.
 #pragma once
-#include <sys/types.h>
-
-#include <map>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "tests/integration/console.h"
+#include "tests/integration/programs.h"
 #include "tests/support/files.h"
 #include "tests/support/http_receiver.h"
 #include "tests/support/pm2_daemon.h"
 #include "tests/support/smtp_receiver.h"
 
 namespace quell::test {
-
-using Json = nlohmann::json;
 
 struct WorldOptions {
   std::vector<Pm2App> apps;
@@ -39,10 +35,15 @@ struct WorldOptions {
   bool enrols = false;         // the host's keys come with a token, over the network, instead of from `pki`
 };
 
-class World {
+// The directory, there before what lies in it.
+struct WorldPlace {
+  TempDir dir_;
+};
+
+class World : private WorldPlace, public Console, public Programs {
  public:
   explicit World(WorldOptions options);
-  ~World();
+  ~World() { KillAll(); }  // before what they talk to goes
   // The programs, each ready when it returns. Starting what runs is an error.
   void StartAll();
   void StartController();
@@ -56,57 +57,34 @@ class World {
   int Enrol(std::string* error = nullptr);
   int AgentExit(std::vector<std::string> words, std::string* error = nullptr);
   std::string EnrolPort() const;
-  // SIGKILL, and reaped.
-  void Kill(const std::string& program);
-  // SIGTERM; its exit code.
-  int Stop(const std::string& program);
-  bool Running(const std::string& program);
-  pid_t Pid(const std::string& program) const { return pids_.at(program); }
-  void Signal(const std::string& program, int signal);
-
+  uint16_t agents_port() const { return agents_port_; }
   // A person with a certificate and this role, on a machine of their own: what QuellAs speaks as.
   void LogIn(const std::string& person, const std::string& role);
   int QuellAs(const std::string& person, std::vector<std::string> words, std::string* output = nullptr,
               std::string* error = nullptr);
 
-  // The command line, by the controller's own socket: its output as JSON; null when it failed.
-  Json Quell(std::vector<std::string> words);
-  int QuellExit(std::vector<std::string> words, std::string* output = nullptr, std::string* error = nullptr);
-  std::vector<Json> Items(const std::string& kind);  // `quell get KIND --all`
-  Json Incident();                                   // the only one, described; null when there is none
-  bool WaitForStatus(const std::string& status, Micros deadline = 60 * kSecond);
-  bool WaitForEvent(const std::string& kind, Micros deadline = 30 * kSecond);
   // Until the controller sees the host connected and its apps.
   void WaitUntilSeen();
-  uint16_t web_port() const { return web_port_; }
-  std::string Metric(const std::string& name);  // from /metrics; "" when absent
 
   Pm2Daemon& pm2() { return *pm2_; }
   HttpReceiver& hook() { return hook_; }
   SmtpReceiver& mail() { return mail_; }
   const TempDir& dir() const { return dir_; }
   const std::string& user() const { return user_; }
-  std::string Log(const std::string& program) { return ReadFile(dir_.Path(program + ".log")); }
 
  private:
   void MakeKeys();
   std::string Responders() const;
   void WriteFiles();
-  void Start(const std::string& program, const std::vector<std::string>& words);
-  int RunQuell(const std::vector<std::string>& words, const std::vector<std::string>& environment,
-               std::string* output, std::string* error);
 
   const WorldOptions options_;
-  TempDir dir_;
   HttpReceiver hook_;
   SmtpReceiver mail_;
   std::unique_ptr<Pm2Daemon> pm2_;
   std::string user_;
   uint16_t agents_port_ = 0;
-  uint16_t web_port_ = 0;
   uint16_t enrol_port_ = 0;
   uint16_t responders_port_ = 0;
-  std::map<std::string, pid_t> pids_;
 };
 
 }  // namespace quell::test

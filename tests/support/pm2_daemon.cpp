@@ -86,8 +86,9 @@ absl::Status Pm2Daemon::Prepare() {
 
 SpawnOptions Pm2Daemon::CommandOptions(const std::vector<std::string>& arguments) const {
   SpawnOptions o;
-  o.program = Node();
-  o.argv = {"node", kPm2};
+  o.argv = options_.inside;
+  o.argv.insert(o.argv.end(), {Node(), kPm2});
+  o.program = o.argv[0];
   o.argv.insert(o.argv.end(), arguments.begin(), arguments.end());
   o.environment = {"PATH=" + Node().substr(0, Node().rfind('/')) + ":/usr/local/bin:/usr/bin:/bin",
                    "HOME=" + directory_, "PM2_HOME=" + home_, "PM2_DISCRETE_MODE=true", "LANG=C.UTF-8"};

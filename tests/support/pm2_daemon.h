@@ -29,6 +29,9 @@ class Pm2Daemon {
     uid_t uid = static_cast<uid_t>(-1);  // of the daemon and its apps; needs root
     gid_t gid = static_cast<gid_t>(-1);
     std::map<std::string, std::string> environment;  // of the daemon
+    // A program that runs what its further arguments say, and its own first ones: where the daemon is to
+    // live.
+    std::vector<std::string> inside;
   };
   // Starts a daemon with these apps (none is fine) below `directory`, which stays the caller's. One daemon
   // per directory. Returns when PM2's command says that they are started.

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "common/base/ids.h"
+#include "common/security/issue.h"
 #include "tests/common/security/test_pki.h"
 #include "tests/support/files.h"
 
@@ -57,9 +58,15 @@ TEST_F(IdentityTest, AsksForARenewalAtHalfItsLifeAndNotAgainAtOnce) {
 }
 
 TEST_F(IdentityTest, AFleetDoesNotRenewAllAtOnce) {
-  const security::CertificateDates dates{0, 100 * kHour};
+  const security::CertificateDates dates{-security::kClockLeeway, 100 * kHour};
   EXPECT_EQ(RenewAt(dates, 0), 50 * kHour);
   EXPECT_EQ(RenewAt(dates, 1), 60 * kHour);
+}
+
+TEST_F(IdentityTest, F21_AShortLivedCertificateIsNotDueTheMomentItIsIssued) {
+  const security::CertificateDates dates{kHour - security::kClockLeeway, kHour + kMinute};
+  EXPECT_EQ(RenewAt(dates, 0), kHour + 30 * kSecond);
+  EXPECT_EQ(RenewAt(dates, 1), kHour + 36 * kSecond);
 }
 
 TEST_F(IdentityTest, ARenewedCertificateIsKeptAndUsed) {

@@ -250,6 +250,29 @@ TEST(Ledger, AHostSpeaksOfItsOwnCommandsAlone) {
   EXPECT_EQ(s.log().size(), records);
 }
 
+// A clock at the host that is off dates the report: far back, or ahead.
+TEST(Ledger, F19_AReportIsNotDatedBeforeItsCommandNorAfterNow) {
+  for (const Micros off : {-kDay, -kHour, kHour}) {
+    Scenario s;
+    s.remedy_succeeds = false;
+    s.Fire(1);
+    s.Pass(kSecond);
+    const v1::CommandEntry command = s.Command();
+    v1::Payload payload;
+    v1::CommandReported* reported = payload.mutable_command_reported();
+    reported->set_host_id(command.host_id());
+    reported->set_at_us(command.issued_us() + off);
+    reported->mutable_report()->set_id(*HexDecode(command.id()));
+    reported->mutable_report()->set_outcome(v1::OUTCOME_STARTED);
+    s.Input(payload, "agent:" + command.host_id());
+    s.Pass(10 * kSecond);
+    EXPECT_EQ(s.Command().state(), v1::RUNNING) << off << s.Command().reason();
+    EXPECT_GE(s.Command().started_us(), command.issued_us());
+    s.Report(command, v1::OUTCOME_SUCCEEDED);
+    EXPECT_EQ(s.Command().state(), v1::SUCCEEDED);
+  }
+}
+
 TEST(Ledger, ARepeatedReportLeavesNoRecord) {
   Scenario s;
   s.Fire(1);
