@@ -28,8 +28,8 @@ struct IdentityPlaces {
   std::string state;    // directory
 };
 
-// When a certificate is to be renewed: at half of its life and up to a tenth of it later. Its life begins when
-// it was issued, which is later than its first date (issue.h). chance: 0 to 1.
+// When a certificate is to be renewed: at half of its life and up to a tenth of it later. Its life begins
+// when it was issued, which is later than its first date (issue.h). chance: 0 to 1.
 Micros RenewAt(const security::CertificateDates& dates, double chance);
 
 class AgentIdentity final : public IdentityPort {
