@@ -116,8 +116,8 @@ class Bench {
     const double back = Since(begin);
     if (!WaitFor([&] { return Answered(); }, kMinute)) return Missing(stubs);
     printf(
-        "after kill -9: answers again after %.2f s, all back after %.2f s, their rule evaluated after %.2f "
-        "s\n",
+        "after kill -9: answers again after %.2f s, all back after %.2f s, an expression over "
+        "all of them after %.2f s\n",
         ready, back, Since(begin));
     return true;
   }
