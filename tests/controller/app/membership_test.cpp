@@ -351,12 +351,12 @@ TEST_F(Membership, AWrongPinEndsItBeforeAnythingIsMade) {
 
 TEST_F(Membership, ACertificateIsRenewedOverTheStreamWhichStays) {
   Stop();
-  Start(kMinute);  // with the leeway of its begin it is past its half at once
+  Start(16 * kSecond);  // renewed at half of that
   auto member = Joined("web-1");
   ASSERT_NE(member, nullptr);
   const std::string first = member->Certificate();
   // The renewed one lies in the agent's state directory, which is this one here: it takes the file's place.
-  ASSERT_TRUE(test::WaitFor([&] { return member->Certificate() != first; }));
+  ASSERT_TRUE(test::WaitFor([&] { return member->Certificate() != first; }, kMinute));
   EXPECT_TRUE(member->link->connected());
   EXPECT_TRUE(member->link->last_error().empty()) << member->link->last_error();
   EXPECT_EQ(member->identity->Tls().certificate_pem, member->Certificate());
