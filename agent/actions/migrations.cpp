@@ -22,9 +22,36 @@ namespace {
 constexpr size_t kMostNames = 5000;
 constexpr size_t kMostBytes = 128 << 10;
 constexpr char kMonitor[] = "quell_monitor";
+// The table is an application's, and whoever owns it could put a view or a policy in its place, whose
+// functions would run with quell_monitor's rights: it is looked at under a lock that keeps it what it is.
+constexpr const char* kPrismaFirst[] = {"BEGIN READ ONLY",
+                                        "LOCK TABLE ONLY public._prisma_migrations IN ACCESS SHARE MODE"};
+constexpr char kPrismaKind[] =
+    "SELECT relkind = 'r' AND NOT relrowsecurity FROM pg_catalog.pg_class"
+    " WHERE oid = 'public._prisma_migrations'::regclass";
 constexpr char kPrisma[] =
-    "SELECT migration_name FROM public._prisma_migrations"
+    "SELECT migration_name FROM ONLY public._prisma_migrations"
     " WHERE finished_at IS NOT NULL AND rolled_back_at IS NULL LIMIT 5001";
+
+absl::StatusOr<std::vector<PostgresRow>> ReadPrisma(PostgresClient& client) {
+  for (const char* statement : kPrismaFirst) QUELL_RETURN_IF_ERROR(client.Query(statement, {}).status());
+  QUELL_ASSIGN_OR_RETURN(const auto kind, client.Query(kPrismaKind, {}));
+  if (kind.size() != 1 || kind[0][0] != "t") {
+    return absl::FailedPreconditionError(
+        "public._prisma_migrations is no ordinary table, or has row security");
+  }
+  return client.Query(kPrisma, {});
+}
+
+// What the server says of the query in words of ours: its own could hold what the application's owner put
+// there.
+std::string Refusal(const std::string& sqlstate) {
+  if (sqlstate == "42501") return "permission denied";
+  if (sqlstate == "42P01" || sqlstate == "3F000") return "there is no such table";
+  if (sqlstate == "55P03") return "the table is locked";
+  if (sqlstate == "57014") return "it took too long";
+  return absl::StrCat("the server refuses the query (SQLSTATE ", sqlstate, ")");
+}
 
 absl::StatusOr<UniqueFd> OpenBelow(int at, const char* name) {
   UniqueFd fd(openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
@@ -62,9 +89,12 @@ v1::WorkerResult AppliedMigrations(const v1::WorkerRequest& request, Clock&) {
   const auto read = [&]() -> absl::Status {
     QUELL_ASSIGN_OR_RETURN(const auto client, PostgresClient::Connect(request.postgres(), kMonitor, within));
     const std::string& own = request.release().migrations_query();
-    QUELL_ASSIGN_OR_RETURN(const auto rows, client->Query(own.empty() ? kPrisma : own, {}));
+    const auto rows = own.empty() ? ReadPrisma(*client) : client->Query(own, {});
+    if (!rows.ok() && !client->sqlstate().empty())
+      return absl::FailedPreconditionError(Refusal(client->sqlstate()));
+    QUELL_RETURN_IF_ERROR(rows.status());
     std::vector<std::string> names;
-    for (const PostgresRow& row : rows) {
+    for (const PostgresRow& row : *rows) {
       if (row.size() != 1) return absl::FailedPreconditionError("the query of migrations has not one column");
       names.push_back(row[0]);
     }

@@ -29,6 +29,13 @@ std::string Sentence(const std::exception& error) {
   return MakeUtf8(CutUtf8(line, kLongestError));
 }
 
+// libpqxx keeps no SQLSTATE in the errors that it has a class for.
+std::string StateOf(const pqxx::sql_error& error) {
+  if (dynamic_cast<const pqxx::insufficient_privilege*>(&error) != nullptr) return "42501";
+  if (dynamic_cast<const pqxx::undefined_table*>(&error) != nullptr) return "42P01";
+  return error.sqlstate().empty() ? "?" : error.sqlstate();
+}
+
 std::string ConnectionString(const v1::PostgresPlace& place, const std::string& role, Micros within) {
   const Micros seconds = std::max<Micros>(2, within / kSecond);
   const Micros milliseconds = std::max<Micros>(1, within / kMillisecond);
@@ -37,7 +44,7 @@ std::string ConnectionString(const v1::PostgresPlace& place, const std::string& 
                       " application_name=quell-worker client_encoding=UTF8 passfile=/nonexistent",
                       " sslmode=disable gssencmode=disable connect_timeout=", seconds,
                       " options='-c statement_timeout=", milliseconds,
-                      " -c lock_timeout=100 -c search_path=pg_catalog,pg_temp'");
+                      " -c lock_timeout=100 -c row_security=off -c search_path=pg_catalog,pg_temp'");
 }
 
 }  // namespace
@@ -77,6 +84,7 @@ absl::StatusOr<std::vector<PostgresRow>> PostgresClient::Query(const std::string
     }
     return rows;
   } catch (const pqxx::sql_error& error) {
+    sqlstate_ = StateOf(error);
     // Class 57 is an operator's: cancelled by a timeout, the server shuts down. What was begun may have been
     // done.
     if (error.sqlstate().compare(0, 2, "57") == 0) return absl::UnavailableError(Sentence(error));

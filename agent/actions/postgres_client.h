@@ -28,6 +28,8 @@ class PostgresClient {
   // whether the statement was executed is not known; any other error: the server refused it.
   absl::StatusOr<std::vector<PostgresRow>> Query(const std::string& text,
                                                  const std::vector<std::string>& parameters);
+  // Of the server's last refusal; "" while there is none.
+  const std::string& sqlstate() const { return sqlstate_; }
   // As PostgreSQL numbers itself: 150004.
   int server_version() const;
 
@@ -35,6 +37,7 @@ class PostgresClient {
   struct Connection;
   explicit PostgresClient(std::unique_ptr<Connection> connection);
   const std::unique_ptr<Connection> connection_;
+  std::string sqlstate_;
 };
 
 }  // namespace quell::agent

@@ -23,9 +23,15 @@ int Named(const v1::ReleasePlace& place, const std::string& name) {
   return LastWhere(place, [&](const v1::Release& r) { return r.name() == name; });
 }
 
+// The list ends with the release that was noted as current last. Before a release of the list comes the last
+// in front of it that is not newer: what a rollback left is no way back.
 int Previous(const v1::ReleasePlace& place, const std::string& current) {
   const int at = Named(place, current);
-  return at < 0 ? place.recorded_size() - 1 : at - 1;
+  if (at < 0) return place.recorded_size() - 1;
+  for (int i = at - 1; i >= 0; --i) {
+    if (place.recorded(i).recorded_us() <= place.recorded(at).recorded_us()) return i;
+  }
+  return -1;
 }
 
 }  // namespace

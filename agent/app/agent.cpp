@@ -119,8 +119,9 @@ absl::Status Agent::StartLink() {
   auto on_reader = [this](const std::string& user, UniqueFd fd) {
     if (pm2_ != nullptr) pm2_->Attach(user, fd.release());
   };
-  auto on_connection = [](bool connected, const std::string& why) {
+  auto on_connection = [this](bool connected, const std::string& why) {
     if (connected) {
+      spool_->ExecutorConnected();
       LogInfo("connected to the executor");
     } else {
       LogWarning("no executor: %s", why);

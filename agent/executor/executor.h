@@ -111,6 +111,7 @@ class Executor {
   struct Pending {
     v1::CommandReport report;
     bool durable = false;
+    size_t bytes = 0;
     Micros sent_at = -1;  // monotonic; -1: not yet on this connection
   };
 

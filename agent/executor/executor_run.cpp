@@ -12,7 +12,8 @@
 namespace quell::agent {
 namespace {
 
-constexpr size_t kMostRefusals = 256;
+constexpr size_t kMostRefusals = 256;  // that wait to be told, and what they may hold together
+constexpr size_t kMostRefusalBytes = 8 << 20;
 constexpr size_t kMostBytesAtOnce = 2 << 20;  // of reports in one turn; the rest in the next
 constexpr Micros kSendAgain = 15 * kSecond;
 constexpr uint64_t kLargestCheckOutput = 256 << 10;
@@ -291,17 +292,25 @@ v1::CommandReport Executor::NewReport(std::string_view id, v1::Outcome outcome, 
 void Executor::AddPending(v1::CommandReport report, bool durable) {
   const uint64_t seq = report.seq();
   Pending& added = pending_[seq];
+  added.bytes = report.ByteSizeLong();
   added.report = std::move(report);
   added.durable = durable;
   size_t refusals = 0;
-  auto oldest = pending_.end();
-  for (auto it = pending_.begin(); it != pending_.end(); ++it) {
-    if (it->second.durable) continue;
-    if (refusals++ == 0) oldest = it;
+  size_t bytes = 0;
+  for (const auto& [number, pending] : pending_) {
+    refusals += pending.durable ? 0 : 1;
+    bytes += pending.durable ? 0 : pending.bytes;
   }
-  if (refusals <= kMostRefusals) return;
-  pending_.erase(oldest);
-  ++reports_dropped_;
+  for (auto it = pending_.begin(); refusals > kMostRefusals || bytes > kMostRefusalBytes;) {
+    if (it->second.durable) {
+      ++it;
+      continue;
+    }
+    --refusals;
+    bytes -= it->second.bytes;
+    it = pending_.erase(it);
+    ++reports_dropped_;
+  }
 }
 
 // Refused, cancelled or only tried: nothing of it is in the journal, and the same id may come again.

@@ -102,11 +102,13 @@ absl::Status PacketSocket::Flush() {
 }
 
 absl::Status PacketSocket::Receive(std::vector<Message>* messages) {
-  while (true) {
+  constexpr int kPacketsAtOnce = 64;  // 4 MiB
+  for (int i = 0; i < kPacketsAtOnce; ++i) {
     auto more = ReceiveOne(messages);
     if (!more.ok()) return more.status();
-    if (!*more) return absl::OkStatus();
+    if (!*more) break;
   }
+  return absl::OkStatus();
 }
 
 absl::StatusOr<bool> PacketSocket::ReceiveOne(std::vector<Message>* messages) {

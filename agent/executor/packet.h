@@ -38,7 +38,9 @@ class PacketSocket {
   absl::Status Send(std::string_view bytes, UniqueFd fd = UniqueFd());
   // Writes what goes without waiting.
   absl::Status Flush();
-  // All whole messages that have come; an error means that the connection is over (Unavailable at its end).
+  // Whole messages that have come, at most 64 packets at a time: a far end that never stops sending holds
+  // nobody up, and poll() tells of the rest. An error means that the connection is over (Unavailable at its
+  // end).
   absl::Status Receive(std::vector<Message>* messages);
 
  private:

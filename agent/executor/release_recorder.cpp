@@ -22,6 +22,18 @@ DeploymentKey KeyOf(const SanctionEntry& entry) {
   return {entry.user, entry.release->deployment, entry.release->path};
 }
 
+// The releases with the noted one at the end, and at the front what came after it: where a release that is
+// not recorded yet is current, the noted one was before it, and not the one that a rollback left.
+google::protobuf::RepeatedPtrField<v1::Release> CurrentLast(const v1::DeploymentReleases& known) {
+  google::protobuf::RepeatedPtrField<v1::Release> releases = known.releases();
+  for (auto it = releases.begin(); it != releases.end(); ++it) {
+    if (it->name() != known.current()) continue;
+    std::rotate(releases.begin(), it + 1, releases.end());
+    break;
+  }
+  return releases;
+}
+
 std::string NameOf(const DeploymentKey& key) { return absl::StrCat(key.user, "/", key.deployment); }
 
 }  // namespace
@@ -165,9 +177,11 @@ absl::StatusOr<v1::ReleasePlace> ReleaseRecorder::PlaceOf(const std::vector<Sanc
   place.set_layout(first.layout);
   place.set_app(first.app);
   place.set_by_person(by_person);
-  if (const v1::DeploymentReleases* known = book_.Find(key)) *place.mutable_recorded() = known->releases();
+  if (const v1::DeploymentReleases* known = book_.Find(key)) *place.mutable_recorded() = CurrentLast(*known);
   for (const SanctionEntry& entry : entries) {
-    if (!(KeyOf(entry) == key) || entry.release->app != first.app) {
+    const bool other_database = entry.release->migrations_connection != first.migrations_connection ||
+                                entry.release->migrations_query_file != first.migrations_query_file;
+    if (!(KeyOf(entry) == key) || entry.release->app != first.app || other_database) {
       return absl::FailedPreconditionError(
           absl::StrCat(entries.front().where, " and ", entry.where, " name this deployment differently"));
     }

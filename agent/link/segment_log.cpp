@@ -152,7 +152,10 @@ uint64_t SegmentLog::bytes() const {
   return sum;
 }
 
-bool SegmentLog::full() const { return bytes() + 2 * options_.segment_bytes > options_.total_bytes; }
+bool SegmentLog::full() const {
+  const uint64_t room = std::max(2 * options_.segment_bytes, options_.total_bytes / 3);
+  return bytes() + room > options_.total_bytes;
+}
 
 void SegmentLog::DropOldest() {
   const Segment& oldest = segments_.front();

@@ -50,7 +50,9 @@ class SegmentLog {
   uint64_t synced() const { return synced_; }
   uint64_t dropped() const { return dropped_; }  // unacknowledged entries that had to go, or were damaged
   uint64_t bytes() const;
-  bool full() const;  // of a log that refuses: the next large entry may not fit
+  // Of a log that refuses: less than a third is free. Of the reports' 32 MiB that is room for what eight
+  // running commands may still bring, 1 MiB each.
+  bool full() const;
   bool unsynced() const { return synced_ + 1 < next_; }
 
  private:

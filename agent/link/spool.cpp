@@ -13,6 +13,7 @@ namespace quell::agent {
 namespace {
 
 constexpr size_t kRecentKeys = 1'000;
+constexpr uint64_t kNotKept = UINT64_MAX;  // no spool's number: nothing behind it counts as done
 
 uint64_t ListBytes(const std::vector<Series>& list) {
   uint64_t sum = sizeof(list);
@@ -48,6 +49,8 @@ void FitEvidence(google::protobuf::RepeatedPtrField<v1::EvidenceItem>& evidence)
 }  // namespace
 
 void FitReport(v1::CommandReport& report) {
+  report.set_wall_us(std::clamp<int64_t>(report.wall_us(), 0, wire::kMaxWall));
+  report.set_monotonic_us(std::clamp<int64_t>(report.monotonic_us(), 0, wire::kMaxForwards));
   CutText(wire::kMaxReason, report.mutable_reason());
   FitEvidence(*report.mutable_evidence());
   // A result is never lost for a detail.
@@ -180,6 +183,7 @@ absl::Status Spool::AddReport(v1::CommandReport report) {
     if (kept == report_keys_.end()) {
       absl::Status status = reports_->Append(report.SerializeAsString());
       if (!status.ok()) {
+        journal_[journal_seq] = kNotKept;
         ++counts_.reports_refused;
         return Annotate(status, "keeping a command's report");
       }
@@ -262,7 +266,12 @@ void Spool::AcknowledgeEvents(uint64_t seq) {
   events_->Acknowledge(seq);
 }
 
-// The highest journal number below which every report that the executor brought is acknowledged.
+void Spool::ExecutorConnected() {
+  absl::MutexLock lock(&mutex_);
+  journal_.clear();
+}
+
+// The highest journal number up to which every report that the executor brought is acknowledged.
 uint64_t Spool::JournalDone() {
   uint64_t done = 0;
   while (!journal_.empty() && journal_.begin()->second <= reports_->acknowledged()) {

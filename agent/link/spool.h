@@ -60,7 +60,11 @@ class Spool final : public CollectorSink {
   // Keeps a report until the controller has acknowledged it. The report gets the spool's own number as seq;
   // the journal's is remembered. A report that is kept already (same journal seq, id and outcome) is fine.
   // ResourceExhausted when full, the disk's error otherwise: the executor will bring it again.
+  // Until it has, nothing with a higher number of the journal counts as done: the executor would forget this
+  // one.
   absl::Status AddReport(v1::CommandReport report);
+  // The executor has connected, and brings everything again that is not done, lowest number first.
+  void ExecutorConnected();
 
   // Called, from any thread, after something was added. Set once, before anything is added.
   void set_wake(std::function<void()> wake) { wake_ = std::move(wake); }
@@ -114,7 +118,8 @@ class Spool final : public CollectorSink {
   std::map<std::string, uint64_t> report_keys_ ABSL_GUARDED_BY(mutex_);  // key -> spool number, of those kept
   std::deque<std::string> recent_keys_
       ABSL_GUARDED_BY(mutex_);  // of those acknowledged lately, at most 1,000
-  std::map<uint64_t, uint64_t> journal_ ABSL_GUARDED_BY(mutex_);  // journal seq -> spool number; 0: done
+  std::map<uint64_t, uint64_t> journal_
+      ABSL_GUARDED_BY(mutex_);  // journal seq -> spool number; 0: done; kNotKept
   Counts counts_ ABSL_GUARDED_BY(mutex_);
 };
 

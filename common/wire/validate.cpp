@@ -43,6 +43,14 @@ absl::Status CheckLabels(const google::protobuf::RepeatedPtrField<v1::Label>& la
   return absl::OkStatus();
 }
 
+// So far apart that no difference of two of them overflows.
+absl::Status CheckTimes(int64_t monotonic_us, int64_t wall_us, std::string_view what) {
+  if (monotonic_us < 0 || monotonic_us > kMaxForwards)
+    return Bad(what, "has a time that is no monotonic clock's");
+  if (wall_us < 0 || wall_us > kMaxWall) return Bad(what, "has a time that is no wall clock's");
+  return absl::OkStatus();
+}
+
 absl::Status CheckBatch(const v1::Batch& batch) {
   if (batch.offset_us() < -kMaxBackwards || batch.offset_us() > kMaxForwards)
     return Bad("batch", "lies outside of any time a sample can have");
@@ -71,8 +79,7 @@ absl::Status CheckHello(const v1::Hello& hello) {
   QUELL_RETURN_IF_ERROR(AtMost(hello.host_id().size(), kMaxNameBytes, "hello.host_id"));
   QUELL_RETURN_IF_ERROR(AtMost(hello.boot_id().size(), kMaxNameBytes, "hello.boot_id"));
   if (hello.agent_start().size() != 16) return Bad("hello.agent_start", "is not 16 bytes long");
-  if (hello.monotonic_us() < 0 || hello.monotonic_us() > kMaxForwards)
-    return Bad("hello.monotonic_us", "is no monotonic clock");
+  QUELL_RETURN_IF_ERROR(CheckTimes(hello.monotonic_us(), hello.wall_us(), "hello"));
   QUELL_RETURN_IF_ERROR(CheckNames(hello.actions(), "hello.actions"));
   QUELL_RETURN_IF_ERROR(Exactly(hello.actions_sha256().size(), 32, "hello.actions_sha256"));
   QUELL_RETURN_IF_ERROR(Exactly(hello.sanctions_sha256().size(), 32, "hello.sanctions_sha256"));
@@ -81,8 +88,7 @@ absl::Status CheckHello(const v1::Hello& hello) {
 }
 
 absl::Status CheckHeartbeat(const v1::Heartbeat& beat) {
-  if (beat.monotonic_us() < 0 || beat.monotonic_us() > kMaxForwards)
-    return Bad("heartbeat.monotonic_us", "is no monotonic clock");
+  QUELL_RETURN_IF_ERROR(CheckTimes(beat.monotonic_us(), beat.wall_us(), "heartbeat"));
   QUELL_RETURN_IF_ERROR(AtMost(beat.nonce().size(), kNonceBytes, "heartbeat.nonce"));
   QUELL_RETURN_IF_ERROR(Exactly(beat.epoch_start().size(), 16, "heartbeat.epoch_start"));
   QUELL_RETURN_IF_ERROR(Exactly(beat.sanctions_sha256().size(), 32, "heartbeat.sanctions_sha256"));
@@ -159,8 +165,7 @@ absl::Status Validate(const v1::Event& event) {
   QUELL_RETURN_IF_ERROR(AtMost(event.text().size(), kMaxEventText, "event's text"));
   QUELL_RETURN_IF_ERROR(AtMost(event.samples_size(), kMaxEventSamples, "event's samples"));
   QUELL_RETURN_IF_ERROR(AtMost(event.boot_id().size(), kMaxNameBytes, "event's boot id"));
-  if (event.monotonic_us() < 0 || event.monotonic_us() > kMaxForwards)
-    return Bad("event", "lies outside of any time it can have");
+  QUELL_RETURN_IF_ERROR(CheckTimes(event.monotonic_us(), event.wall_us(), "event"));
   for (const auto& sample : event.samples()) {
     QUELL_RETURN_IF_ERROR(Validate(sample.series()));
     if (!IsDottedName(sample.job())) return Bad("event's sample", "names no collector");
@@ -173,6 +178,7 @@ absl::Status Validate(const v1::CommandReport& report) {
   if (report.id().size() != 16) return Bad("report", "has a command id that is not 16 bytes long");
   if (!v1::Outcome_IsValid(report.outcome()) || report.outcome() == v1::OUTCOME_UNSPECIFIED)
     return Bad("report", "has no known outcome");
+  QUELL_RETURN_IF_ERROR(CheckTimes(report.monotonic_us(), report.wall_us(), "report"));
   QUELL_RETURN_IF_ERROR(AtMost(report.reason().size(), kMaxReason, "report's reason"));
   QUELL_RETURN_IF_ERROR(AtMost(report.evidence_size(), kMaxEvidenceItems, "report's evidence"));
   QUELL_RETURN_IF_ERROR(

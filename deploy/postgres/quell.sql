@@ -29,8 +29,9 @@ $roles$;
 
 ALTER ROLE quell_owner NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
 
--- One connection per database that is watched, and one for a person who looks with the same rights.
-ALTER ROLE quell_monitor LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 2;
+-- One connection for each database of this server that is watched, beside them the workers that look before a remedy, and
+-- a person who looks with the same rights. A limit, so that quell can't use up what the server has.
+ALTER ROLE quell_monitor LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS CONNECTION LIMIT 10;
 GRANT pg_monitor TO quell_monitor;
 GRANT EXECUTE ON FUNCTION pg_current_logfile(), pg_current_logfile(text) TO quell_monitor;  -- pg_monitor's from 16 on
 ALTER ROLE quell_monitor SET default_transaction_read_only = on;

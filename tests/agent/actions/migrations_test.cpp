@@ -16,6 +16,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 TEST(ReleaseMigrations, AreTheDirectoriesThatPrismaWrites) {
   test::TempDir dir;
@@ -75,10 +76,48 @@ TEST(AppliedMigrations, AreReadAsQuellMonitorWhichReadsNoOtherTable) {
   request.mutable_release()->set_migrations_query("SELECT 1, 2");
   EXPECT_THAT(AppliedMigrations(request, RealClock()).reason(), HasSubstr("has not one column"));
   EXPECT_EQ(database.One("SELECT count(*) FROM public._prisma_migrations"), "4");
+  request.mutable_release()->set_migrations_query("SELECT * FROM public.nowhere");
+  EXPECT_THAT(AppliedMigrations(request, RealClock()).reason(), HasSubstr("there is no such table"));
   // A database that is gone.
   request.mutable_postgres()->set_port(1);
   EXPECT_THAT(AppliedMigrations(request, RealClock()).reason(),
               HasSubstr("applied migrations can't be read"));
+}
+
+// The application owns its database: what it puts in the table's place would run with quell_monitor's rights.
+TEST(AppliedMigrations, X16_ATableThatRunsFunctionsIsNotRead) {
+  test::QuellDatabase database;
+  v1::WorkerRequest request;
+  request.mutable_action()->mutable_release_rollback();
+  *request.mutable_postgres() = database.Place();
+  request.set_budget_ms(10'000);
+  const auto prepare = [&](const std::string& sql) {
+    const auto done = database.cluster().Psql(sql, "shop");
+    ASSERT_TRUE(done.ok()) << done.status();
+    ASSERT_TRUE(database.cluster().RunFile(QUELL_SOURCE_DIR "/deploy/postgres/migrations.sql", "shop").ok());
+  };
+  prepare(
+      "CREATE TABLE public._prisma_migrations (migration_name text, finished_at timestamptz, rolled_back_at"
+      " timestamptz);"
+      "INSERT INTO public._prisma_migrations VALUES ('1_a', now(), NULL);"
+      "CREATE FUNCTION public.evil() RETURNS boolean LANGUAGE plpgsql AS"
+      " $$BEGIN RAISE EXCEPTION 'canary-%', current_user; END$$;"
+      "GRANT EXECUTE ON FUNCTION public.evil() TO PUBLIC;"
+      "CREATE POLICY p ON public._prisma_migrations USING (public.evil());"
+      "ALTER TABLE public._prisma_migrations ENABLE ROW LEVEL SECURITY");
+  std::string reason = AppliedMigrations(request, RealClock()).reason();
+  EXPECT_THAT(reason, HasSubstr("no ordinary table, or has row security"));
+  request.mutable_release()->set_migrations_query("SELECT migration_name FROM public._prisma_migrations");
+  reason = AppliedMigrations(request, RealClock()).reason();
+  EXPECT_THAT(reason, HasSubstr("permission denied"));
+  EXPECT_THAT(reason, Not(HasSubstr("canary")));
+  request.mutable_release()->clear_migrations_query();
+  prepare(
+      "ALTER TABLE public._prisma_migrations RENAME TO real;"
+      "CREATE VIEW public._prisma_migrations AS SELECT migration_name, finished_at, rolled_back_at"
+      " FROM public.real WHERE public.evil()");
+  reason = AppliedMigrations(request, RealClock()).reason();
+  EXPECT_THAT(reason, HasSubstr("no ordinary table"));
 }
 
 }  // namespace

@@ -47,6 +47,13 @@ TEST(ChooseRelease, GoesBackOneRecordedReleaseWithoutAPerson) {
   EXPECT_THAT(ChooseRelease(Recorded({}), "1.8.2", "").reason, HasSubstr("no release before"));
 }
 
+TEST(ChooseRelease, NoNewerOneIsBeforeAReleaseThatIsCurrentAgain) {
+  v1::ReleasePlace place = Recorded({"1.8.1", "1.8.2"});
+  place.mutable_recorded()->SwapElements(0, 1);  // 1.8.1 is current again
+  EXPECT_EQ(ChooseRelease(place, "1.8.3", "").to.name(), "1.8.1");
+  EXPECT_THAT(ChooseRelease(place, "1.8.1", "previous").reason, HasSubstr("no release before 1.8.1"));
+}
+
 TEST(ChooseRelease, APersonNamesAnyRecordedOneOrATimeButNeverWhatIsListedUnderNever) {
   v1::ReleasePlace place = Recorded({"1.8.0", "1.8.1", "1.8.2"}, true);
   EXPECT_EQ(ChooseRelease(place, "1.8.2", "1.8.0").to.name(), "1.8.0");

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "tests/agent/executor/harness.h"
 
 namespace quell::agent {
@@ -81,6 +83,35 @@ TEST(Executor, AnswersTheSameIdUnderANewNonceFromTheJournal) {
   const v1::CommandReport report = LastReport(*executor, body.id());
   EXPECT_EQ(report.outcome(), v1::OUTCOME_SUCCEEDED);
   EXPECT_EQ(report.refusal(), v1::REFUSAL_DUPLICATE);
+}
+
+// Answers that nobody acknowledges hold no more than 8 MiB together, whatever evidence they repeat.
+TEST(Executor, X09_OneCommandSentAgainAndAgainFillsNoMemory) {
+  World world;
+  auto executor = world.Start();
+  v1::CommandBody body = world.Body(*executor);
+  executor->Submit(world.Sign(body));
+  world.End(*executor, Fine());
+  v1::WorkerResult evidence = Fine();
+  evidence.add_evidence()->set_name("log.out");
+  evidence.mutable_evidence(0)->set_content(std::string(900 << 10, 'x'));
+  world.End(*executor, evidence);
+  world.End(*executor, Fine());
+  for (int i = 0; i < 40; ++i) executor->Submit(world.Sign(body));
+  executor->OnAgentConnected();
+  size_t bytes = 0;
+  size_t largest = 0;
+  while (true) {
+    const auto reports = TakeReports(*executor);
+    if (reports.empty()) break;
+    for (const v1::CommandReport& report : reports) {
+      bytes += report.ByteSizeLong();
+      largest = std::max(largest, report.ByteSizeLong());
+    }
+  }
+  EXPECT_GT(largest, 800u << 10) << "the evidence is among what is told again";
+  EXPECT_LE(bytes, 9u << 20) << "beside the outcome itself, which stays";
+  EXPECT_GE(executor->reports_dropped(), 30u);
 }
 
 TEST(Executor, SaysUnknownWhenItEndedBetweenIntentAndOutcome) {

@@ -289,6 +289,22 @@ TEST_F(Programs, X14_OversizedAndMalformedPacketsEndTheConnectionAndNothingElse)
   EXPECT_EQ(agent->AwaitOutcome(body.id()).outcome(), v1::OUTCOME_SUCCEEDED);
 }
 
+TEST(Packets, X14_AFarEndThatNeverStopsSendingIsReadInParts) {
+  int ends[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends), 0);
+  UniqueFd sender(ends[0]);
+  PacketSocket reader{UniqueFd(ends[1])};
+  size_t sent = 0;
+  while (sent < 1000 && send(sender.get(), "\0whole", 6, MSG_NOSIGNAL) == 6) ++sent;
+  ASSERT_GT(sent, 100u);
+  std::vector<Message> messages;
+  ASSERT_TRUE(reader.Receive(&messages).ok());
+  EXPECT_GT(messages.size(), 0u);
+  EXPECT_LT(messages.size(), sent);
+  while (messages.size() < sent) ASSERT_TRUE(reader.Receive(&messages).ok());
+  EXPECT_EQ(messages.back().bytes, "whole");
+}
+
 // The lowest number that a new descriptor of this process would get; files that it opens for a moment only
 // are looked past.
 rlim_t LowestFree(pid_t pid) {

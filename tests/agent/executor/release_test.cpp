@@ -262,6 +262,19 @@ TEST_F(Rollbacks, TheWayBackToAReleaseThatWasNotRecordedYetIsKept) {
   EXPECT_EQ(Started().release().recorded(Started().release().recorded_size() - 1).name(), "1.8.2");
 }
 
+// The release before one that is not recorded yet is the noted one: not the one that a rollback left.
+TEST_F(Rollbacks, X18_WhatARollbackLeftIsNoWayBackFromTheNextRelease) {
+  for (const char* release : {"1.8.1", "1.8.2"}) Settle(release);
+  EXPECT_EQ(RollBack("1.8.2", "1.8.1").outcome(), v1::OUTCOME_SUCCEEDED);
+  EXPECT_EQ(Settle("1.8.1"), 0);
+  executor_->Submit(world_.Sign(Body()));
+  ASSERT_FALSE(world_.workers.running.empty());
+  std::vector<std::string> told;
+  const v1::WorkerRequest started = Started();
+  for (const v1::Release& release : started.release().recorded()) told.push_back(release.name());
+  EXPECT_THAT(told, ElementsAre("1.8.2", "1.8.1"));
+}
+
 TEST_F(Rollbacks, X18_AWorkerCannotNameAReleaseThatWasNotRecorded) {
   Settle("1.8.1");
   Settle("1.8.2");

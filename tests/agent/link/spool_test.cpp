@@ -227,5 +227,27 @@ TEST_F(SpoolTest, AFullDiskRefusesReportsAndLosesNone) {
   EXPECT_EQ(spool_->Reports(0, 10, 1 << 20).size(), 2u);
 }
 
+// An acknowledgement says "all up to here": the executor would forget what only it still has.
+TEST_F(SpoolTest, WhatWasRefusedIsNotDoneWithALaterOne) {
+  disk_.set_fault([](uint64_t, std::string_view, std::string_view) { return absl::DataLossError("EIO"); });
+  EXPECT_FALSE(spool_->AddReport(MakeReport(5)).ok());
+  disk_.set_fault(nullptr);
+  ASSERT_TRUE(spool_->AddReport(MakeReport(6)).ok());
+  EXPECT_EQ(spool_->AcknowledgeReports(spool_->Reports(0, 10, 1 << 20).back().seq()), 0u);
+  ASSERT_TRUE(spool_->AddReport(MakeReport(5)).ok());
+  EXPECT_EQ(spool_->AcknowledgeReports(spool_->Reports(0, 10, 1 << 20).back().seq()), 6u);
+}
+
+// What the executor itself has given up meanwhile, a refusal among many, holds nothing up for ever.
+TEST_F(SpoolTest, ANewConnectionOfTheExecutorBeginsAnew) {
+  disk_.set_fault([](uint64_t, std::string_view, std::string_view) { return absl::DataLossError("EIO"); });
+  EXPECT_FALSE(spool_->AddReport(MakeReport(5)).ok());
+  disk_.set_fault(nullptr);
+  ASSERT_TRUE(spool_->AddReport(MakeReport(6)).ok());
+  spool_->ExecutorConnected();
+  ASSERT_TRUE(spool_->AddReport(MakeReport(6)).ok());
+  EXPECT_EQ(spool_->AcknowledgeReports(spool_->Reports(0, 10, 1 << 20).back().seq()), 6u);
+}
+
 }  // namespace
 }  // namespace quell::agent

@@ -67,6 +67,11 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Case{"StartTooShort", [](v1::AgentFrame& f) { f.mutable_hello()->set_agent_start("x"); }},
         Case{"MonotonicNegative", [](v1::AgentFrame& f) { f.mutable_hello()->set_monotonic_us(-1); }},
+        Case{"WallNegative", [](v1::AgentFrame& f) { f.mutable_hello()->set_wall_us(INT64_MIN); }},
+        Case{"WallAfterAllYears", [](v1::AgentFrame& f) { f.mutable_heartbeat()->set_wall_us(INT64_MAX); }},
+        Case{"EventsWall", [](v1::AgentFrame& f) { f.mutable_events(0)->set_wall_us(kMaxWall + 1); }},
+        Case{"ReportsWall", [](v1::AgentFrame& f) { f.mutable_reports(0)->set_wall_us(INT64_MIN); }},
+        Case{"ReportsMonotonic", [](v1::AgentFrame& f) { f.mutable_reports(0)->set_monotonic_us(INT64_MAX); }},
         Case{"ManyFeatures", [](v1::AgentFrame& f) { for (int i = 0; i < 1000; ++i) f.mutable_hello()->add_features("x"); }},
         Case{"LongAction", [](v1::AgentFrame& f) { f.mutable_hello()->add_actions(std::string(300, 'x')); }},
         Case{"HalfADigest", [](v1::AgentFrame& f) { f.mutable_hello()->set_sanctions_sha256("12345"); }},
