@@ -14,6 +14,7 @@ set(QUELL_UNITS_controller "quell-controller.service")
 set(QUELL_USERS_agent "quell-agent quell-remedy")
 set(QUELL_USERS_controller "quell-controller")
 string(JOIN " " QUELL_STATE_agent /var/lib/quell-agent /var/lib/quell-executor /run/quell /etc/quell/agent.key
+       /etc/quell/agent.key.enrolling
        /etc/quell/agent.crt /etc/quell/trust.bundle /etc/quell/root.pin /etc/quell/host-id /etc/quell/sanctions.d
        /etc/quell/hold)
 string(JOIN " " QUELL_STATE_controller /var/lib/quell-controller /run/quell-controller /etc/quell/pki /etc/quell/rules.d

@@ -57,6 +57,16 @@ absl::StatusOr<PkiMade> InitPki(const PkiOptions& options);
 absl::StatusOr<PkiMade> RecoverPki(const PkiOptions& options, const std::string& root_key_path,
                                    const std::string& bundle_path);
 
+// The bundle at `bundle_path` (signed by this root) with a higher serial and these among the revoked: uuids of
+// agents and controllers, names of persons. What hosts hold of an older serial gives way to it.
+struct RevokedBundle {
+  std::string bytes;  // signed
+  uint64_t serial = 0;
+  std::vector<std::string> revoked;  // all of them
+};
+absl::StatusOr<RevokedBundle> RevokeInBundle(const std::string& bundle_path, const std::string& root_key_path,
+                                             const Secret& passphrase, const std::vector<std::string>& ids);
+
 // Issues for one more host from an existing directory. AlreadyExists when the name was issued before.
 absl::StatusOr<IssuedAgent> IssueAgent(const std::string& directory, const std::string& name, Micros life,
                                        Micros now);

@@ -1,6 +1,8 @@
 #include "common/security/pki_command.h"
 
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_join.h"
+#include "common/base/disk.h"
 #include "common/security/command_flags.h"
 #include "common/security/pki.h"
 
@@ -12,6 +14,7 @@ constexpr char kUsage[] =
     "                                 [--agent-days N] [--passphrase-file F]\n"
     "       quell-controller pki recover --dir D --root-key F --bundle F (--dns NAME | --address IP)...\n"
     "                                 [--passphrase-file F]\n"
+    "       quell-controller pki revoke --bundle F --root-key F --id UUID|NAME... [--passphrase-file F]\n"
     "       quell-controller pki issue-agent --dir D --agent HOST [--agent-days N]\n";
 constexpr char kProgram[] = "quell-controller pki";
 constexpr int kMostDays = 825;
@@ -84,6 +87,26 @@ int Recover(const Flags& flags, std::ostream& out, std::ostream& err, Micros wal
   return 0;
 }
 
+// The file is replaced whole: a controller that starts meanwhile reads the one or the other.
+int Revoke(const Flags& flags, std::ostream& out, std::ostream& err) {
+  const std::string path = flags.One("--bundle");
+  Secret passphrase;
+  if (!ReadPassphrase(flags, kProgram, passphrase, err)) return 2;
+  if (path.empty() || flags.One("--root-key").empty()) {
+    err << "quell-controller pki: revoke needs --bundle (the controller's trust.bundle) and --root-key\n";
+    return 2;
+  }
+  const auto made = RevokeInBundle(path, flags.One("--root-key"), passphrase, flags.All("--id"));
+  if (!made.ok()) return Failed(made.status(), err);
+  const absl::Status written = RealDisk().WriteWhole(path, made->bytes);
+  if (!written.ok()) return Failed(written, err);
+  out << "serial " << made->serial << "\nrevoked " << absl::StrJoin(made->revoked, " ") << "\n";
+  err << "Put it in the place of the controller's trust.bundle and restart the controller: it shows it to "
+         "the hosts, "
+         "which take it for good.\n";
+  return 0;
+}
+
 }  // namespace
 
 int RunPkiCommand(const std::vector<std::string>& args, std::ostream& out, std::ostream& err,
@@ -91,21 +114,26 @@ int RunPkiCommand(const std::vector<std::string>& args, std::ostream& out, std::
   const std::string verb = args.empty() ? "" : args[0];
   const bool init = verb == "init";
   const bool recover = verb == "recover";
-  if (!init && !recover && verb != "issue-agent") {
+  const bool revoke = verb == "revoke";
+  if (!init && !recover && !revoke && verb != "issue-agent") {
     err << kUsage;
     return 2;
   }
   Flags flags;
-  std::vector<std::string> known = {"--dir"};
-  if (!recover) known.insert(known.end(), {"--agent", "--agent-days"});
-  if (recover) known.insert(known.end(), {"--root-key", "--bundle"});
-  if (init || recover) known.insert(known.end(), {"--dns", "--address", "--passphrase-file"});
+  std::vector<std::string> known;
+  if (!revoke) known.push_back("--dir");
+  if (revoke) known.push_back("--id");
+  if (!recover && !revoke) known.insert(known.end(), {"--agent", "--agent-days"});
+  if (recover || revoke) known.insert(known.end(), {"--root-key", "--bundle", "--passphrase-file"});
+  if (init) known.push_back("--passphrase-file");
+  if (init || recover) known.insert(known.end(), {"--dns", "--address"});
   if (!ParseFlags({args.begin() + 1, args.end()}, known, kProgram, flags, err)) {
     err << kUsage;
     return 2;
   }
   const Micros life = Life(flags, err);
   if (life < 0) return 2;
+  if (revoke) return Revoke(flags, out, err);
   if (recover) return Recover(flags, out, err, wall_now);
   if (init) return Init(flags, life, out, err, wall_now);
   if (flags.One("--dir").empty() || flags.All("--agent").size() != 1) {

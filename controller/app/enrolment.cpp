@@ -1,5 +1,6 @@
 #include "controller/app/enrolment.h"
 
+#include <algorithm>
 #include <limits>
 #include <utility>
 
@@ -82,9 +83,22 @@ absl::StatusOr<Enrolment::Issued> Enrolment::Enrol(const security::Secret& secre
   return Redeemed(answer.id);
 }
 
+bool Enrolment::MayCertify(const std::string& id) {
+  constexpr Micros kEvery = 10 * kSecond;
+  constexpr Micros kAtOnce = 5;
+  const Micros now = parts_.clock.Monotonic();
+  absl::MutexLock lock(&mutex_);
+  Micros& until = certified_[id];
+  const Micros next = std::max(until, now) + kEvery;
+  if (next > now + kAtOnce * kEvery) return false;
+  until = next;
+  return true;
+}
+
 // Once it is on record, and if nobody has put the host out by then.
 void Enrolment::CertifyAnew(const std::string& id, const std::string& public_key, bool recovered,
                             MadeDone done) {
+  if (!MayCertify(id)) return done(absl::ResourceExhaustedError("the host asks for certificates too often"));
   absl::StatusOr<Made> made = Issue(id, public_key);
   if (!made.ok()) return done(made.status());
   EngineInput input;

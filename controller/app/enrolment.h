@@ -6,10 +6,13 @@
 // to kPatience; gRPC's threads call Renew, which does not wait.
 #pragma once
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "common/base/clock.h"
 #include "common/security/challenge.h"
 #include "common/security/grpc_credentials.h"
@@ -61,7 +64,12 @@ class Enrolment final : public http::EnrolDesk {
   absl::StatusOr<Issued> Redeemed(const std::string& token_id);
   void CertifyAnew(const std::string& id, const std::string& public_key, bool recovered, MadeDone done);
 
+  // One certificate in 10 s for a host, five at once, by whatever way it asks: each is a record of the log.
+  bool MayCertify(const std::string& id);
+
   const Parts parts_;
+  absl::Mutex mutex_;
+  std::map<std::string, Micros> certified_ ABSL_GUARDED_BY(mutex_);  // by host; at most as many as members
   const security::Challenges challenges_;
 };
 

@@ -21,7 +21,8 @@ namespace {
 constexpr absl::Duration kActTime = absl::Seconds(10);
 constexpr size_t kLongestTitle = 200;
 constexpr size_t kLongestText = 4000;
-constexpr size_t kMostHosts = 1000;
+constexpr size_t kHostsAtOnce = 1000;
+constexpr Micros kLongestTime = 3660 * kDay;  // of a hold, a change or a token
 constexpr size_t kLongestExpression = 16 << 10;
 constexpr char kSocket[] = "socket";  // how a caller of the controller's own host comes
 
@@ -33,6 +34,12 @@ absl::Status TooLong(const std::string& text, size_t longest, std::string_view w
   if (text.size() <= longest) return absl::OkStatus();
   return absl::InvalidArgumentError(
       absl::StrCat(absl::string_view(what.data(), what.size()), " is longer than ", longest, " bytes"));
+}
+
+absl::Status CheckTime(Micros time, std::string_view what) {
+  if (time >= 0 && time <= kLongestTime) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat(absl::string_view(what.data(), what.size()), " is negative or longer than ten years"));
 }
 
 // Without a catalogue an app is a service of its own.
@@ -263,15 +270,11 @@ grpc::Status OperatorService::Resolve(Context* c, const v1::ResolveAct* in, v1::
 absl::Status OperatorService::FillTargets(const v1::RunRequest& in, v1::RunAct* out) {
   if (in.hosts().empty() && in.labels().empty() && in.service().empty())
     return absl::InvalidArgumentError("name the hosts: --host H[,H], --service S or -l key=value");
-  const RowFilter all;
-  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend_.List("host", all, kMostHosts, ""));
   std::map<std::string, std::string> ids;  // by name
-  for (const auto& row : page.rows) {
-    v1::Host host;
-    if (host.ParseFromString(row.message) && !host.revoked() && HasLabels(host, in.labels()) &&
-        HasService(host, in.service()))
+  QUELL_RETURN_IF_ERROR(EachHost([&](const v1::Host& host) {
+    if (!host.revoked() && HasLabels(host, in.labels()) && HasService(host, in.service()))
       ids[host.name()] = host.id();
-  }
+  }));
   if (in.hosts().empty()) {
     for (const auto& [name, id] : ids) out->add_hosts(id);
     if (ids.empty()) return absl::NotFoundError("no host fits: an empty selection is nothing");
@@ -336,6 +339,10 @@ absl::Status OperatorService::FillApproval(const Caller& caller, const v1::Comma
     return absl::PermissionDeniedError(absl::StrCat("the approval is of ", in.approval().person(),
                                                     " and comes from ", caller.name,
                                                     ": nobody approves for another"));
+  // Hosts refuse whole commands for one field that they do not know.
+  if (!in.approval().GetReflection()->GetUnknownFields(in.approval()).empty())
+    return absl::InvalidArgumentError(
+        "the approval holds a field that this controller does not know; sign it with a quell of its version");
   if (about.intent.empty())
     return absl::FailedPreconditionError(absl::StrCat(about.name, " does not wait for approval"));
   QUELL_RETURN_IF_ERROR(
@@ -381,7 +388,7 @@ grpc::Status OperatorService::SetHold(Context* c, const v1::HoldRequest* in, v1:
   return Act(c, "/quell.v1.Operator/SetHold", out, [&](const Caller& caller, v1::PersonAct& act) {
     if (in->why().empty()) return absl::InvalidArgumentError("a hold needs a reason: --why \"…\"");
     QUELL_RETURN_IF_ERROR(TooLong(in->why(), kLongestText, "the reason"));
-    if (in->for_us() < 0) return absl::InvalidArgumentError("a hold's time is not negative");
+    QUELL_RETURN_IF_ERROR(CheckTime(in->for_us(), "a hold's time"));
     v1::Hold* hold = act.mutable_hold();
     hold->set_scope(in->scope().empty() ? "all" : in->scope());
     hold->set_why(in->why());
@@ -409,7 +416,7 @@ grpc::Status OperatorService::TestNotice(Context* c, const v1::NotifyTest* in, v
 grpc::Status OperatorService::StartChange(Context* c, const v1::ChangeRequest* in, v1::ActReply* out) {
   return Act(c, "/quell.v1.Operator/StartChange", out, [&](const Caller&, v1::PersonAct& act) {
     QUELL_RETURN_IF_ERROR(TooLong(in->summary(), kLongestTitle, "the title"));
-    if (in->for_us() < 0) return absl::InvalidArgumentError("a change's time is not negative");
+    QUELL_RETURN_IF_ERROR(CheckTime(in->for_us(), "a change's time"));
     v1::Change* change = act.mutable_change_start();
     change->set_summary(in->summary());
     change->set_service(in->service());
@@ -427,15 +434,33 @@ grpc::Status OperatorService::FinishChange(Context* c, const v1::ChangeFinish* i
 
 // ---- who belongs to the fleet
 
+// Page by page, and then once more those that have changed since the first page: a host that is heard of
+// meanwhile moves to the front, past the place that has been reached.
+absl::Status OperatorService::EachHost(const std::function<void(const v1::Host&)>& use) {
+  RowFilter filter;
+  for (int pass = 0; pass < 2; ++pass) {
+    std::string cursor;
+    Micros newest = 0;
+    do {
+      QUELL_ASSIGN_OR_RETURN(const RowPage page, backend_.List("host", filter, kHostsAtOnce, cursor));
+      for (const auto& row : page.rows) {
+        newest = std::max(newest, row.time);
+        v1::Host host;
+        if (host.ParseFromString(row.message)) use(host);
+      }
+      cursor = page.next_cursor;
+    } while (!cursor.empty());
+    filter.since = newest;
+  }
+  return absl::OkStatus();
+}
+
 // The one in force, else the one that is revoked.
 absl::StatusOr<v1::Host> OperatorService::FindHost(const std::string& name) {
-  QUELL_ASSIGN_OR_RETURN(const RowPage page, backend_.List("host", RowFilter{}, kMostHosts, ""));
   std::optional<v1::Host> found;
-  for (const auto& row : page.rows) {
-    v1::Host host;
-    if (!host.ParseFromString(row.message) || (host.name() != name && host.id() != name)) continue;
-    if (!found || found->revoked()) found = std::move(host);
-  }
+  QUELL_RETURN_IF_ERROR(EachHost([&](const v1::Host& host) {
+    if ((host.name() == name || host.id() == name) && (!found || found->revoked())) found = host;
+  }));
   if (!found) return absl::NotFoundError(absl::StrCat("there is no host ", name));
   return *std::move(found);
 }
@@ -445,7 +470,7 @@ grpc::Status OperatorService::MakeToken(Context* c, const v1::TokenRequest* in, 
   const security::JoinToken token{security::Secret(RandomBytes(32)), backend_.Info().root_pin};
   const grpc::Status status =
       Act(c, "/quell.v1.Operator/MakeToken", out, [&](const Caller&, v1::PersonAct& act) {
-        if (in->for_us() < 0) return absl::InvalidArgumentError("a token's time is not negative");
+        QUELL_RETURN_IF_ERROR(CheckTime(in->for_us(), "a token's time"));
         v1::JoinToken* made = act.mutable_token_make();
         made->set_sha256(Sha256(token.secret.Reveal()));
         made->set_id(security::TokenId(made->sha256()));

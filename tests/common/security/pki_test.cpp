@@ -205,6 +205,49 @@ TEST_F(Pki, HostsFileErrorsNameTheLine) {
   EXPECT_NE(ReadHosts(path).status().message().find("twice"), absl::string_view::npos);
 }
 
+TEST_F(Pki, WhoIsRevokedStandsInABundleThatTheRootSignedAnew) {
+  const auto made = InitPki(options_);
+  ASSERT_TRUE(made.ok());
+  const std::string path = options_.directory + "/controller/trust.bundle";
+  const std::string root = options_.directory + "/trust-root.key";
+  const std::string before = Read(path);
+  std::ostringstream out, err;
+  const std::string host = made->agents[0].id;
+  ASSERT_EQ(RunPkiCommand({"revoke", "--bundle", path, "--root-key", root, "--id", "alice", "--id", host},
+                          out, err, kNow),
+            0)
+      << err.str();
+  EXPECT_EQ(out.str(), "serial 2\nrevoked alice " + host + "\n");
+  auto bundle = OpenTrustBundle(Read(path), made->pin, kNow);
+  ASSERT_TRUE(bundle.ok()) << bundle.status();
+  EXPECT_EQ(bundle->serial(), 2u);
+  EXPECT_EQ(bundle->revoked(0), "alice");
+  EXPECT_EQ(bundle->controllers_ca(0), OpenTrustBundle(before, made->pin, kNow)->controllers_ca(0));
+  // Once more: nobody stands there twice, and nobody comes back.
+  ASSERT_EQ(RunPkiCommand({"revoke", "--bundle", path, "--root-key", root, "--id", "alice", "--id", "bob"},
+                          out, err, kNow),
+            0);
+  bundle = OpenTrustBundle(Read(path), made->pin, kNow);
+  EXPECT_EQ(bundle->serial(), 3u);
+  EXPECT_EQ(bundle->revoked_size(), 3);
+}
+
+TEST_F(Pki, RevokingTakesNamesAndTheBundlesOwnRootAlone) {
+  ASSERT_TRUE(InitPki(options_).ok());
+  const std::string path = options_.directory + "/controller/trust.bundle";
+  const std::string root = options_.directory + "/trust-root.key";
+  const std::string before = Read(path);
+  std::ostringstream out, err;
+  const auto revoke = [&](const std::string& key, const std::string& id) {
+    return RunPkiCommand({"revoke", "--bundle", path, "--root-key", key, "--id", id}, out, err, kNow);
+  };
+  EXPECT_EQ(revoke(root, "not a name\n"), 2);
+  EXPECT_EQ(revoke(options_.directory + "/controller/command.key", "alice"), 1);
+  EXPECT_EQ(RunPkiCommand({"revoke", "--bundle", path, "--root-key", root}, out, err, kNow), 2);
+  EXPECT_EQ(RunPkiCommand({"revoke", "--id", "alice"}, out, err, kNow), 2);
+  EXPECT_EQ(Read(path), before);
+}
+
 TEST_F(Pki, CommandLine) {
   std::ostringstream out, err;
   const std::vector<std::string> init = {"init",      "--dir",     options_.directory, "--dns", "localhost",

@@ -458,6 +458,27 @@ TEST_F(Membership, X05_NobodyRecoversWithAnothersKeyOrSignature) {
   EXPECT_TRUE(agent::Recover(Port(), enrolled->id, *key, *trust, RealClock().Wall()).ok());
 }
 
+// Each is a record of the log, ahead of what signals say.
+TEST_F(Membership, X07_OneHostGetsNoMoreThanItsShareOfCertificates) {
+  auto member = NewMember();
+  const auto enrolled = member->Enrol(Port(), Token("web-1"));
+  ASSERT_TRUE(enrolled.ok()) << enrolled.status();
+  member->Load();
+  const auto trust = member->identity->trust()->Get();
+  const auto key = member->identity->Key();
+  absl::Status last;
+  int certified = 0;
+  const Micros began = RealClock().Monotonic();
+  for (int i = 0; i < 20; ++i) {
+    const auto recovered = agent::Recover(Port(), enrolled->id, *key, *trust, RealClock().Wall());
+    if (recovered.ok()) ++certified;
+    if (!recovered.ok()) last = recovered.status();
+  }
+  EXPECT_GE(certified, 5);
+  EXPECT_LE(certified, 6 + (RealClock().Monotonic() - began) / (10 * kSecond));
+  EXPECT_THAT(std::string(last.message()), HasSubstr("asks for certificates too often"));
+}
+
 // Host A's stream asks that B's key be certified, and one of its own making.
 TEST_F(Membership, X05_AStreamRenewsItsOwnKeyAlone) {
   auto a = NewMember();

@@ -8,6 +8,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "common/base/clock.h"
 #include "common/base/disk.h"
 #include "controller/operator/service.h"
@@ -100,6 +104,38 @@ TEST_F(Socket, RunBindsParametersAndHosts) {
   ASSERT_EQ(run.hosts_size(), 1);
   EXPECT_EQ(run.hosts(0), "22222222-2222-4222-8222-222222222222");
   EXPECT_EQ(Json::parse(reply.json())["commands"][0]["name"], "417.1");
+}
+
+// A list's page is bounded; a selection is not what fits on one.
+TEST_F(Socket, HostsBeyondTheFirstPageAreFound) {
+  for (int i = 0; i < 2'500; ++i) {
+    v1::Host host;
+    host.set_id(absl::StrFormat("33333333-3333-4333-8333-%012d", i));
+    host.set_name(absl::StrCat("many-", i));
+    (*host.mutable_labels())["role"] = "many";
+    backend_.Put("host", host.id(), host, Micros{i} * kSecond);
+  }
+  v1::ActReply reply;
+  v1::RunRequest request = RunPortal("many-0");
+  ASSERT_TRUE(Act(&v1::Operator::Stub::Run, request, &reply).ok());
+  EXPECT_EQ(backend_.acts().at(0).run().hosts(0), "33333333-3333-4333-8333-000000000000");
+  request.clear_hosts();
+  (*request.mutable_labels())["role"] = "many";
+  ASSERT_TRUE(Act(&v1::Operator::Stub::Run, request, &reply).ok());
+  EXPECT_EQ(backend_.acts().at(1).run().hosts_size(), 2'500);
+}
+
+TEST_F(Socket, TimesWithoutEndAreRefused) {
+  v1::HoldRequest request;
+  request.set_why("a drill");
+  v1::ActReply reply;
+  for (const int64_t time : {int64_t{-1}, std::numeric_limits<int64_t>::max()}) {
+    request.set_for_us(time);
+    const grpc::Status status = Act(&v1::Operator::Stub::SetHold, request, &reply);
+    EXPECT_NE(status.error_message().find("longer than ten years"), std::string::npos)
+        << status.error_message();
+  }
+  EXPECT_TRUE(backend_.acts().empty());
 }
 
 TEST_F(Socket, RunRefusesWhatItCannotBind) {
