@@ -1,10 +1,12 @@
 #include "tests/support/files.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
@@ -37,8 +39,11 @@ std::string TempDir::Path(std::string_view name) const { return path_ + "/" + st
 std::string TempDir::Write(std::string_view name, std::string_view content, mode_t mode) const {
   const std::string path = Path(name);
   fs::create_directories(fs::path(path).parent_path());
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << content;
-  Require(chmod(path.c_str(), mode) == 0, "writing " + path + " failed");
+  // By its descriptor: whoever waits for the file may have taken it away already.
+  const UniqueFd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
+  Require(fd.valid() && fchmod(fd.get(), mode) == 0, "opening " + path + " failed");
+  Require(write(fd.get(), content.data(), content.size()) == static_cast<ssize_t>(content.size()),
+          "writing " + path + " failed");
   return path;
 }
 
