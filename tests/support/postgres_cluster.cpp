@@ -79,9 +79,11 @@ absl::StatusOr<PostgresRows> PostgresSession::Execute(const std::string& text) {
 
 void PostgresSession::Begin(std::string text) {
   Require(!thread_.joinable(), "a session runs one statement at a time");
+  ended_ = false;
   thread_ = std::thread([this, text = std::move(text)] {
     outcome_ = ExecuteOn(connection_->real, text).status();
     ended_at_ = RealClock().Wall();
+    ended_ = true;
   });
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 #include <sys/types.h>
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -32,6 +33,7 @@ class PostgresSession {
   // rows.
   absl::StatusOr<PostgresRows> Execute(const std::string& text);
   void Begin(std::string text);
+  bool ended() const { return ended_; }          // what Begin started has
   absl::Status End();                            // waits for what Begin started
   void Cancel();                                 // what runs; its End fails then
   Micros ended_at() const { return ended_at_; }  // wall clock, when what Begin started had ended; after End
@@ -44,6 +46,7 @@ class PostgresSession {
   std::thread thread_;
   absl::Status outcome_;
   Micros ended_at_ = 0;
+  std::atomic<bool> ended_ = false;
 };
 
 class PostgresCluster {
