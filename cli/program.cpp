@@ -119,8 +119,9 @@ void AddReading(Verbs& verbs, Words& w) {
   verbs.Add("status", "what is wrong, what was done, what waits for you",
             [](Session& s) { return s.Show("Status", v1::StatusRequest(), StatusView); });
   CLI::App* get = verbs.Add("get", "a list", [&w](Session& s) { return Get(s, w); });
-  get->add_option("KIND", w.kind,
-                  "incidents, hosts, apps, signals, rules, policies, actions, commands, holds, changes, …")
+  get->add_option(
+         "KIND", w.kind,
+         "incidents, hosts, apps, services, signals, rules, policies, actions, commands, holds, changes, …")
       ->required();
   get->add_option("NAME", w.name, "one of them");
   get->add_option("-l,--label", w.labels, "key=value")->allow_extra_args(false);
@@ -136,7 +137,7 @@ void AddReading(Verbs& verbs, Words& w) {
       return DescribeView(w.kind, document, o);
     });
   });
-  describe->add_option("KIND", w.kind, "incident, command, host, app, policy, rule, signal, action")
+  describe->add_option("KIND", w.kind, "incident, command, host, app, service, policy, rule, signal, action")
       ->required();
   describe->add_option("NAME", w.name, "which one");
   CLI::App* explain = verbs.Add("explain", "why it was or was not done", [&w](Session& s) {
@@ -167,6 +168,8 @@ void AddReading(Verbs& verbs, Words& w) {
   query->add_option("PROMQL", w.expression, "the expression")->required();
   query->add_option("--range", w.range, "the last 1h, …");
   query->add_option("--step", w.step, "between two points of a range");
+  verbs.Add("init", "a draft of the controller's catalogue.yaml, from what it sees: printed, and no more",
+            [](Session& s) { return s.Show("Draft", v1::DraftRequest(), DraftView); });
   verbs.Add("whoami", "who you are to the controller",
             [](Session& s) { return s.Show("WhoAmI", v1::WhoAmIRequest(), FieldsView); });
 }

@@ -92,6 +92,23 @@ std::string AppCount(const Json& item, const ViewOptions&) {
   return std::to_string(item.contains("apps") ? item["apps"].size() : 0);
 }
 
+// The worst first.
+std::string IncidentNumbers(const Json& item, const ViewOptions&) {
+  std::vector<std::pair<std::string, std::string>> found;
+  for (const auto& incident : item.value("incidents", Json::array()))
+    found.emplace_back(Text(incident, "severity"), "#" + Text(incident, "number"));
+  std::sort(found.begin(), found.end());
+  std::string out;
+  for (const auto& [severity, number] : found) out += (out.empty() ? "" : ",") + severity + " " + number;
+  return Or(out);
+}
+std::string Components(const Json& item, const ViewOptions&) {
+  std::string out;
+  for (const auto& component : item.value("components", Json::array()))
+    out += (out.empty() ? "" : ",") + Text(component, "name") + " (" + Text(component, "kind") + ")";
+  return Or(out);
+}
+
 std::vector<Column> CommandColumns() {
   return {Of("NAME", "name"),         Of("ACTION", "action"), Of("HOST", "host"),
           Labels("PARAMS", "params"), Of("STATE", "state"),   Of("BY", "requested_by"),
@@ -132,6 +149,14 @@ const std::map<std::string, std::vector<Column>, std::less<>>& Kinds() {
       {"responders",
        {Of("NAME", "name"), Of("ROLE", "role"), Of("STATE", "state"), Time("SINCE", "since"),
         Of("BY", "by")}},
+      {"services",
+       {Of("NAME", "name"),
+        {"COMPONENTS", Components},
+        List("HOSTS", "hosts"),
+        {"INCIDENTS", IncidentNumbers},
+        Of("FROM", "from", true),
+        Of("MAX", "max_severity", true),
+        Labels("CONTACTS", "contacts", true)}},
       {"apps", {Of("HOST", "host"), Of("USER", "user"), Of("APP", "app"), Of("STATE", "state")}},
       {"signals",
        {Of("ALERT", "alert"), Of("SEV", "severity"), Of("STATE", "state"), Age("FIRED", "fired_at"),
@@ -375,6 +400,10 @@ std::string EvidenceItemView(const Json& document, const ViewOptions&) {
   std::string out = text::Terminal(content, true);
   if (!out.empty() && out.back() != '\n') out += "\n";
   return out;
+}
+
+std::string DraftView(const Json& document, const ViewOptions&) {
+  return text::Terminal(Text(document, "catalogue"), true);
 }
 
 std::string ExplainView(const Json& document, const ViewOptions& options) {

@@ -31,6 +31,8 @@ std::string CommandView(const Json& command, const ViewOptions& options);
 std::string EvidenceView(const Json& document, const ViewOptions& options);
 // The content of one item, line by line: what a terminal would obey is shown.
 std::string EvidenceItemView(const Json& document, const ViewOptions& options);
+// A draft as it is to be put into its file.
+std::string DraftView(const Json& document, const ViewOptions& options);
 std::string ExplainView(const Json& document, const ViewOptions& options);
 std::string QueryView(const Json& document, const ViewOptions& options);
 // "key  value" lines of any document.

@@ -91,9 +91,15 @@ absl::StatusOr<std::vector<operators::QuerySeries>> Backend::Query(const std::st
   return SeriesOf(std::move(value), now);
 }
 
-void Backend::SetConfig(const v1::Config& config) {
+void Backend::SetConfig(const v1::Config& config, std::shared_ptr<const catalogue::Catalogue> catalogue) {
   absl::MutexLock lock(&mutex_);
   config_ = config;
+  catalogue_ = std::move(catalogue);
+}
+
+std::shared_ptr<const catalogue::Catalogue> Backend::Catalogue() {
+  absl::MutexLock lock(&mutex_);
+  return catalogue_;
 }
 
 v1::Config Backend::Config() {

@@ -23,10 +23,12 @@ class Backend final : public operators::OperatorBackend {
     security::TrustHolder& trust;
     std::string log_path;
     v1::Config config;
+    std::shared_ptr<const catalogue::Catalogue> catalogue;
     operators::ProgramInfo info;
   };
-  explicit Backend(Parts parts) : parts_(std::move(parts)), config_(parts_.config) {}
-  void SetConfig(const v1::Config& config);
+  explicit Backend(Parts parts)
+      : parts_(std::move(parts)), config_(parts_.config), catalogue_(parts_.catalogue) {}
+  void SetConfig(const v1::Config& config, std::shared_ptr<const catalogue::Catalogue> catalogue);
 
   absl::StatusOr<engine::Answer> Submit(v1::PersonAct act, absl::Duration timeout) override;
   absl::StatusOr<operators::RowPage> List(std::string_view kind, const operators::RowFilter& filter,
@@ -41,6 +43,7 @@ class Backend final : public operators::OperatorBackend {
   absl::StatusOr<std::vector<operators::QuerySeries>> Query(const std::string& expr, Micros range,
                                                             Micros step) override;
   v1::Config Config() override;
+  std::shared_ptr<const catalogue::Catalogue> Catalogue() override;
   v1::TrustBundle Trust() override { return *parts_.trust.Get(); }
   operators::ProgramInfo Info() override;
   absl::StatusOr<operators::AuditReport> AuditVerify() override;
@@ -50,6 +53,7 @@ class Backend final : public operators::OperatorBackend {
   const Parts parts_;
   absl::Mutex mutex_;
   v1::Config config_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const catalogue::Catalogue> catalogue_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace quell::app

@@ -48,6 +48,7 @@ absl::StatusOr<engine::State> Fold(const engine::Recovered& recovered) {
 Controller::Controller(Loaded loaded, Clock& clock, CommitHook hook)
     : config_(std::move(loaded.config)),
       rules_(std::move(loaded.rules)),
+      catalogue_(std::move(loaded.catalogue)),
       clock_(clock),
       hook_(std::move(hook)) {}
 
@@ -85,6 +86,7 @@ void Controller::Reload(Loaded loaded) {
   config_.redacted = loaded.config.redacted;
   config_.receivers = std::move(loaded.config.receivers);
   rules_ = std::move(loaded.rules);
+  catalogue_ = std::move(loaded.catalogue);
   std::shared_ptr<receivers::Outbox> old = outbox();
   {
     std::shared_ptr<receivers::Outbox> fresh = MakeOutbox();
@@ -92,8 +94,9 @@ void Controller::Reload(Loaded loaded) {
     outbox_ = std::move(fresh);
   }
   old->Stop();  // what it did not begin is told as not sent, and goes to the new one
+  shards_->SetCatalogue(catalogue_);
   shards_->Load(rules_);
-  backend_->SetConfig(config_.config);
+  backend_->SetConfig(config_.config, catalogue_);
   changes_->SetSources(std::move(loaded.config.sources));
   PostInput(InputClass::kPerson, ConfigInput());
 }
@@ -193,6 +196,7 @@ void Controller::MakeThreads() {
   dispatch_ = std::make_unique<Dispatch>(registry_, *command_key_, started_, post,
                                          [this](const std::string& id) { return IsAllowed(id); });
   shards_ = std::make_unique<Shards>(kShards, rules_, liveness, now, post);
+  shards_->SetCatalogue(catalogue_);
   ports_ = std::make_unique<HostPorts>(*shards_, registry_, post);
   hosts_ = std::make_unique<ingest::HostsFile>(config_.hosts_file, LabelsByHost(config_.host_labels), clock_);
   members_ = std::make_unique<Members>(*hosts_);
@@ -322,6 +326,7 @@ absl::Status Controller::StartListeners() {
                                                       .trust = *trust_,
                                                       .log_path = config_.sqlite,
                                                       .config = config_.config,
+                                                      .catalogue = catalogue_,
                                                       .info = info});
   QUELL_ASSIGN_OR_RETURN(operators_, operators::OperatorServer::Start(config_.socket, *backend_));
   if (!config_.listen_responders.empty()) {

@@ -36,9 +36,9 @@ class Controller final : public Rim {
   Controller(Loaded loaded, Clock& clock, CommitHook hook = {});
   ~Controller() override;
   absl::Status Start();
-  // Takes new rules, policies, deadlines, audiences and receivers; open incidents, rule states and timers
-  // stay. Listeners, keys and the store stay as they were until a restart. Called by the thread that called
-  // Start.
+  // Takes new rules, policies, services, deadlines, audiences and receivers; open incidents, rule states and
+  // timers stay. Listeners, keys and the store stay as they were until a restart. Called by the thread that
+  // called Start.
   void Reload(Loaded loaded);
   void Stop();  // idempotent
   int agents_port() const { return ingest_->port(); }
@@ -83,6 +83,8 @@ class Controller final : public Rim {
 
   ControllerConfig config_;
   std::shared_ptr<const rules::RuleSet> rules_;  // shared by the shards
+  std::shared_ptr<const catalogue::Catalogue>
+      catalogue_;  // shared with the shards and the operators' backend
   Clock& clock_;
   const CommitHook hook_;
   Watchdog watchdog_{clock_, EngineLoop::kThreads};

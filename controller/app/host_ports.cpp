@@ -8,7 +8,7 @@ namespace quell::app {
 
 bool HostPorts::Opened(const ingest::HostRecord& host, uint64_t, const v1::Hello& hello,
                        const std::string& history, Micros now) {
-  shards_.NoteHost(host.id, host.name);
+  shards_.NoteHost(host.id, host.name, {host.labels.begin(), host.labels.end()});
   return shards_.Of(host.id).Submit(
       [host, hello, history, now](HostShard& shard, Micros) { shard.Opened(host, hello, history, now); });
 }

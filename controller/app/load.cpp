@@ -8,12 +8,15 @@
 #include "common/base/disk.h"
 #include "common/base/ids.h"
 #include "common/metrics/metrics.h"
+#include "controller/app/config_parts.h"
+#include "controller/catalogue/loader.h"
 #include "controller/policy/loader.h"
 
 namespace quell::app {
 namespace {
 
 constexpr uint64_t kLongestRuleFile = 4 << 20;
+constexpr uint64_t kLongestCatalogue = 1 << 20;
 
 std::string ProvenanceOfMetric(std::string_view metric) {
   const MetricDescriptor* row = FindMetric(metric);
@@ -32,6 +35,29 @@ std::vector<rules::RuleFile> ReadRuleFiles(const std::vector<std::string>& paths
     files.push_back({.path = path, .text = *std::move(text)});
   }
   return files;
+}
+
+// Where a catalogue lies: beside controller.yaml.
+std::string CataloguePath(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return (slash == std::string::npos ? "" : path.substr(0, slash + 1)) + "catalogue.yaml";
+}
+
+// The record of the configuration gets it too, without what it says of people; true: there is one.
+bool LoadCatalogue(const std::string& path, config::Problems& problems, Loaded& loaded) {
+  const auto text = RealDisk().Read(path, kLongestCatalogue);
+  if (absl::IsNotFound(text.status())) return false;
+  if (!text.ok()) {
+    problems.Add({.file = path, .line = 1, .column = 1, .message = std::string(text.status().message())});
+    return false;
+  }
+  config::YamlNode root = config::ParseYaml(path, *text, problems);
+  auto catalogue = std::make_shared<catalogue::Catalogue>(catalogue::ReadCatalogue(root, problems));
+  if (catalogue->services.empty()) return false;
+  loaded.catalogue = std::move(catalogue);
+  std::erase_if(root.entries, [](const auto& entry) { return entry.first.scalar == "people"; });
+  absl::StrAppend(&loaded.config.redacted, "\ncatalogue.yaml: ", Redact(root));
+  return true;
 }
 
 // What the service manager hands over (LoadCredential=pki:DIR) goes first: DIR may then be root's alone.
@@ -58,12 +84,14 @@ Loaded LoadAll(const std::string& path, config::Problems& problems) {
   for (v1::Policy& policy : policy::LoadPolicyFiles(loaded.config.policy_files, problems)) {
     *config.add_policies() = std::move(policy);
   }
+  const bool catalogued = LoadCatalogue(CataloguePath(path), problems, loaded);
   loaded.rules =
       rules::LoadRules(ReadRuleFiles(loaded.config.rule_files, problems), ProvenanceOfMetric, problems);
   if (loaded.rules == nullptr) return loaded;
   for (const v1::AlertRule& alert : loaded.rules->alerts) *config.add_alerts() = alert;
   config.clear_sha256();
-  config.set_sha256(HexEncode(Sha256(config.SerializeAsString())));
+  config.set_sha256(HexEncode(
+      Sha256(config.SerializeAsString() + (catalogued ? Sha256(loaded.config.redacted) : std::string()))));
   return loaded;
 }
 

@@ -28,9 +28,11 @@ constexpr char kUsage[] =
     "\n"
     "  quell-controller run --config FILE     runs until SIGTERM; a file with mistakes: exit 2. SIGHUP "
     "loads\n"
-    "                                         rules, policies and receivers anew, and keeps the old if bad\n"
-    "  quell-controller check --config FILE   reads controller.yaml, rules and policies, and says every "
-    "mistake\n"
+    "                                         rules, policies, services and receivers anew, and keeps the "
+    "old "
+    "if bad\n"
+    "  quell-controller check --config FILE   reads controller.yaml, rules, policies and the catalogue.yaml\n"
+    "                                         beside it, and says every mistake\n"
     "  quell-controller pki init --dir D (--dns NAME | --address IP)... [--agent HOST]... [--agent-days N]\n"
     "                           [--passphrase-file F]\n"
     "                                         makes the installation's keys; nothing is ever overwritten\n"
@@ -55,6 +57,7 @@ constexpr char kUsage[] =
 constexpr char kManual[] =
     ".SH FILES\n"
     ".TP\n/etc/quell/controller.yaml\nwhere it listens, whom it tells\n"
+    ".TP\n/etc/quell/catalogue.yaml\nits services; beside controller.yaml, and only where there is one\n"
     ".TP\n/etc/quell/rules.d, /etc/quell/policies.d\nbefore those of the same name in /usr/share/quell; a "
     "link to /dev/null "
     "takes one away\n"
@@ -140,9 +143,9 @@ int Check(const std::string& path) {
     fprintf(stderr, "%s", problems.ToString().c_str());
     return 1;
   }
-  printf("%s: good; %d alerts, %d policies, %zu receivers\n", path.c_str(),
+  printf("%s: good; %d alerts, %d policies, %zu receivers, %zu services\n", path.c_str(),
          loaded.config.config.alerts_size(), loaded.config.config.policies_size(),
-         loaded.config.receivers.size());
+         loaded.config.receivers.size(), loaded.catalogue == nullptr ? 0 : loaded.catalogue->services.size());
   return 0;
 }
 

@@ -5,7 +5,9 @@
 
 #include "absl/hash/hash.h"
 #include "absl/strings/str_cat.h"
+#include "controller/catalogue/match.h"
 #include "controller/promql/source.h"
+#include "controller/signals/correlation.h"
 
 namespace quell::app {
 namespace {
@@ -60,8 +62,12 @@ class Shards::Fan final : public promql::SeriesSource {
 };
 
 Shards::Shards(size_t count, std::shared_ptr<const rules::RuleSet> rules, fleet::Liveness::Options liveness,
-               NowFunction now, PostFunction post)
+               NowFunction now, PostFunction deliver)
     : now_(std::move(now)) {
+  const PostFunction post = [this, deliver = std::move(deliver)](InputClass c, EngineInput input) {
+    if (input.payload.has_signal_edge()) NameService(*input.payload.mutable_signal_edge()->mutable_signal());
+    return deliver(c, std::move(input));
+  };
   for (size_t i = 0; i < count; ++i) {
     threads_.push_back(std::make_unique<ShardThread>(
         absl::StrCat("shard-", i), std::make_unique<HostShard>(rules, rules::ShardOptions{}, liveness), now_,
@@ -89,7 +95,7 @@ void Shards::Restore(const std::vector<v1::RuleState>& states, const std::map<st
     // Of one that enrolled and never came nothing is expected yet.
     if (host.revoked() || host.deleted() || host.first_seen_us() == 0) continue;
     Of(id).subject().Restore(host, now);
-    NoteHost(id, host.name());
+    NoteHost(id, host.name(), {host.labels().begin(), host.labels().end()});
   }
 }
 
@@ -108,20 +114,38 @@ ShardThread& Shards::Of(const std::string& host_id) {
 }
 
 void Shards::Take(const v1::Host& host) {
+  if (HostOf(host.name()) == host.id())
+    NoteHost(host.id(), host.name(), {host.labels().begin(), host.labels().end()});
   Of(host.id()).Submit([host](HostShard& shard, Micros now) {
     host.revoked() || host.deleted() ? shard.Remove(host.id(), now) : shard.Relabel(host, now);
   });
 }
 
-void Shards::NoteHost(const std::string& host_id, const std::string& name) {
+void Shards::NoteHost(const std::string& host_id, const std::string& name,
+                      std::map<std::string, std::string> labels) {
   absl::MutexLock lock(&names_mutex_);
-  ids_by_name_[name] = host_id;
+  hosts_by_name_[name] = {host_id, std::move(labels)};
 }
 
 std::string Shards::HostOf(std::string_view instance) const {
   absl::MutexLock lock(&names_mutex_);
-  auto found = ids_by_name_.find(instance);
-  return found == ids_by_name_.end() ? "" : found->second;
+  auto found = hosts_by_name_.find(instance);
+  return found == hosts_by_name_.end() ? "" : found->second.id;
+}
+
+void Shards::SetCatalogue(std::shared_ptr<const catalogue::Catalogue> catalogue) {
+  absl::MutexLock lock(&names_mutex_);
+  catalogue_ = std::move(catalogue);
+}
+
+void Shards::NameService(v1::Signal& signal) const {
+  absl::MutexLock lock(&names_mutex_);
+  if (catalogue_ == nullptr) return;
+  static const std::map<std::string, std::string> kNoLabels;
+  const std::string_view instance = signals::LabelOf(signal, "instance");
+  auto host = hosts_by_name_.find(instance);
+  const auto& labels = host == hosts_by_name_.end() ? kNoLabels : host->second.labels;
+  catalogue::Name(*catalogue_, instance.empty() ? nullptr : &labels, signal);
 }
 
 void Shards::Load(std::shared_ptr<const rules::RuleSet> rules) {

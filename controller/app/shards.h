@@ -1,5 +1,6 @@
-// Shards: all shard threads, the global rules' thread, and reading over all of them. Owned by main; any
-// thread may call but for Restore and Start.
+// Shards: all shard threads, the global rules' thread, and reading over all of them. Signals that they find
+// get the service that the catalogue has for them before anybody else sees them. Owned by main; any thread
+// may call but for Restore and Start.
 #pragma once
 #include <map>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "common/base/thread.h"
 #include "controller/app/host_shard.h"
 #include "controller/app/rule_thread.h"
+#include "controller/catalogue/catalogue.h"
 #include "controller/promql/evaluate.h"
 #include "controller/rules/global.h"
 
@@ -33,9 +35,12 @@ class Shards {
   ShardThread& Of(const std::string& host_id);
   // As the engine decided about it: new labels, or out of the fleet.
   void Take(const v1::Host& host);
-  void NoteHost(const std::string& host_id, const std::string& name);
+  void NoteHost(const std::string& host_id, const std::string& name,
+                std::map<std::string, std::string> labels);
   // New rules; the states of rules that are still there stay.
   void Load(std::shared_ptr<const rules::RuleSet> rules);
+  // For signals from now on; nullptr: there is none. What fires already keeps the service that it has.
+  void SetCatalogue(std::shared_ptr<const catalogue::Catalogue> catalogue);
   void SetWatch(const v1::Watch& watch);
   void EndWatch(const std::string& id);
 
@@ -53,11 +58,17 @@ class Shards {
   class Fan;
   void GlobalTick(rules::GlobalRules& global, Micros now);
   std::string HostOf(std::string_view instance) const;
+  void NameService(v1::Signal& signal) const;
 
+  struct Known {
+    std::string id;
+    std::map<std::string, std::string> labels;
+  };
   const NowFunction now_;
   std::vector<std::unique_ptr<ShardThread>> threads_;
   mutable absl::Mutex names_mutex_;
-  std::map<std::string, std::string, std::less<>> ids_by_name_ ABSL_GUARDED_BY(names_mutex_);
+  std::map<std::string, Known, std::less<>> hosts_by_name_ ABSL_GUARDED_BY(names_mutex_);
+  std::shared_ptr<const catalogue::Catalogue> catalogue_ ABSL_GUARDED_BY(names_mutex_);
   std::unique_ptr<RuleThread<rules::GlobalRules>> global_;
 };
 

@@ -3,6 +3,7 @@
 // their stated time.
 #pragma once
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "absl/time/time.h"
 #include "common/base/time.h"
 #include "common/model/labels.h"
+#include "controller/catalogue/catalogue.h"
 #include "controller/engine/engine.h"
 #include "controller/engine/log_store.h"
 #include "quell/v1/log.pb.h"
@@ -84,7 +86,8 @@ class OperatorBackend {
                                                          Micros step) = 0;
 
   virtual v1::Config Config() = 0;
-  virtual v1::TrustBundle Trust() = 0;  // the one in force
+  virtual std::shared_ptr<const catalogue::Catalogue> Catalogue() = 0;  // nullptr: there is none
+  virtual v1::TrustBundle Trust() = 0;                                  // the one in force
   virtual ProgramInfo Info() = 0;
   virtual absl::StatusOr<AuditReport> AuditVerify() = 0;
   virtual Micros Now() = 0;  // engine time

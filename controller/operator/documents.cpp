@@ -11,6 +11,7 @@
 #include "controller/operator/evidence.h"
 #include "controller/operator/plans.h"
 #include "controller/operator/references.h"
+#include "controller/operator/services.h"
 
 namespace quell::operators {
 namespace {
@@ -263,6 +264,7 @@ Json Each(const Repeated& items, Make make) {
 // Kinds that are no rows; null when there is no such kind.
 absl::StatusOr<Json> Configured(OperatorBackend& backend, const std::string& kind) {
   if (kind == "apps") return Apps(backend);
+  if (kind == "services") return Services(backend);
   if (kind == "actions") return ActionsJson();
   if (kind == "rules") return Each(backend.Config().alerts(), RuleJson);
   if (kind == "policies") return Each(backend.Config().policies(), PolicyJson);
@@ -274,7 +276,7 @@ absl::Status UnknownKind(const std::string& kind) {
   std::vector<std::string> known;
   for (const auto& row : RowKinds()) known.emplace_back(row.plural);
   return absl::InvalidArgumentError(absl::StrCat("there is no kind \"", kind,
-                                                 "\"; there are: apps, actions, rules, ",
+                                                 "\"; there are: apps, services, actions, rules, ",
                                                  "policies, receivers, ", absl::StrJoin(known, ", ")));
 }
 
@@ -469,14 +471,14 @@ absl::StatusOr<Json> DescribeDocument(OperatorBackend& backend, const v1::Descri
     }
     return json;
   }
-  const std::map<std::string, std::string> plurals = {{"host", "hosts"},      {"app", "apps"},
-                                                      {"policy", "policies"}, {"rule", "rules"},
-                                                      {"signal", "signals"},  {"action", "actions"}};
+  const std::map<std::string, std::string> plurals = {
+      {"host", "hosts"}, {"app", "apps"},       {"service", "services"}, {"policy", "policies"},
+      {"rule", "rules"}, {"signal", "signals"}, {"action", "actions"}};
   const auto plural = plurals.find(request.kind());
   if (plural == plurals.end())
     return absl::InvalidArgumentError(
         absl::StrCat("there is no \"", request.kind(),
-                     "\" to describe; there are: incident, command, plan, host, app, policy, "
+                     "\" to describe; there are: incident, command, plan, host, app, service, policy, "
                      "rule, signal, action"));
   if (request.name().empty()) return absl::InvalidArgumentError(absl::StrCat("name the ", request.kind()));
   return OneOf(backend, plural->second, request.name());

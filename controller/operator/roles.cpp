@@ -23,6 +23,7 @@ const std::vector<RoleRow>& RoleTable() {
       {"/quell.v1.Operator/Evidence", Role::kResponder},
       {"/quell.v1.Operator/Explain", Role::kViewer},
       {"/quell.v1.Operator/Query", Role::kViewer},
+      {"/quell.v1.Operator/Draft", Role::kViewer},
       {"/quell.v1.Operator/WhoAmI", Role::kViewer},
       {"/quell.v1.Operator/Version", Role::kViewer},
       {"/quell.v1.Operator/AuditVerify", Role::kAdmin},

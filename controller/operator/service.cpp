@@ -13,6 +13,7 @@
 #include "controller/operator/evidence.h"
 #include "controller/operator/plans.h"
 #include "controller/operator/references.h"
+#include "controller/operator/services.h"
 #include "controller/policy/bind.h"
 
 namespace quell::operators {
@@ -177,6 +178,10 @@ grpc::Status OperatorService::Get(Context* c, const v1::GetRequest* in, v1::Docu
 grpc::Status OperatorService::Describe(Context* c, const v1::DescribeRequest* in, v1::Document* out) {
   return Read(c, "/quell.v1.Operator/Describe", out,
               [&](const Caller& caller) { return DescribeDocument(backend_, *in, caller); });
+}
+
+grpc::Status OperatorService::Draft(Context* c, const v1::DraftRequest*, v1::Document* out) {
+  return Read(c, "/quell.v1.Operator/Draft", out, [&](const Caller&) { return DraftDocument(backend_); });
 }
 
 grpc::Status OperatorService::Explain(Context* c, const v1::ExplainRequest* in, v1::Document* out) {

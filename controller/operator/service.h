@@ -34,6 +34,7 @@ class OperatorService final : public v1::Operator::Service {
   grpc::Status Describe(Context* c, const v1::DescribeRequest* in, v1::Document* out) override;
   grpc::Status Explain(Context* c, const v1::ExplainRequest* in, v1::Document* out) override;
   grpc::Status Evidence(Context* c, const v1::EvidenceRequest* in, v1::Document* out) override;
+  grpc::Status Draft(Context* c, const v1::DraftRequest* in, v1::Document* out) override;
   grpc::Status Query(Context* c, const v1::QueryRequest* in, v1::Document* out) override;
   grpc::Status WhoAmI(Context* c, const v1::WhoAmIRequest* in, v1::Document* out) override;
   grpc::Status Version(Context* c, const v1::VersionRequest* in, v1::Document* out) override;

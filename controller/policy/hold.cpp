@@ -2,13 +2,30 @@
 
 #include <algorithm>
 
+#include "controller/signals/correlation.h"
+
 namespace quell::policy {
 namespace {
 
 using engine::Outcome;
 using engine::State;
 
-bool Covers(const v1::Hold& hold, const std::string& policy, const v1::Host* host,
+// A service that has a name of its own is held by its app's or database's name as well.
+bool IsAbout(const v1::Signal& signal, const std::string& name) {
+  return signals::LabelOf(signal, "app") == name || signals::AppOf(signal) == name ||
+         signals::LabelOf(signal, "datname") == name;
+}
+
+bool IsOfService(const State& state, const v1::Incident& incident, const std::string& name) {
+  const auto& services = incident.services();
+  if (std::find(services.begin(), services.end(), name) != services.end()) return true;
+  return std::any_of(incident.signals().begin(), incident.signals().end(), [&](const std::string& key) {
+    const v1::Signal* signal = engine::FindOrNull(state.signals, key);
+    return signal != nullptr && IsAbout(*signal, name);
+  });
+}
+
+bool Covers(const State& state, const v1::Hold& hold, const std::string& policy, const v1::Host* host,
             const v1::Incident* incident) {
   const std::string& scope = hold.scope();
   if (scope == "all") return true;
@@ -18,9 +35,7 @@ bool Covers(const v1::Hold& hold, const std::string& policy, const v1::Host* hos
   if (kind == "policy") return name == policy;
   if (kind == "host") return host != nullptr && (host->name() == name || host->id() == name);
   if (kind != "service") return true;
-  if (incident == nullptr) return false;
-  const auto& services = incident->services();
-  return std::find(services.begin(), services.end(), name) != services.end();
+  return incident != nullptr && IsOfService(state, *incident, name);
 }
 
 std::string CheckScope(const State& state, const std::string& scope) {
@@ -59,7 +74,7 @@ const v1::Hold* FindHold(const State& state, const std::string& policy, const v1
                          const v1::Incident* incident, Micros now) {
   for (const auto& [id, hold] : state.holds) {
     if (hold.until_us() != 0 && hold.until_us() <= now) continue;
-    if (Covers(hold, policy, host, incident)) return &hold;
+    if (Covers(state, hold, policy, host, incident)) return &hold;
   }
   return nullptr;
 }

@@ -44,6 +44,29 @@ TEST(Guards, AHoldStopsAutomationOfItsScopeAndOnlyThat) {
   SetHold(s, "everything", 1);
 }
 
+// A catalogue gave the app's service a name of its own: who holds the app by its name still does.
+TEST(Guards, AHoldByTheAppsNameStandsWhenItsServiceHasAnother) {
+  const auto fire = [](Scenario& s) {
+    v1::Signal signal = s.SignalOf(1, "AppHung", v1::P1);
+    v1::Label* label = signal.add_labels();
+    label->set_name("service");
+    label->set_value("shop");
+    s.Edge(signal, v1::FIRING);
+    EXPECT_THAT(s.incident().services(), ElementsAre("shop"));
+  };
+  for (const char* scope : {"service:shop", "service:portal", "service:deploy/portal"}) {
+    Scenario s;
+    SetHold(s, scope);
+    fire(s);
+    EXPECT_THAT(s.Commands(), IsEmpty()) << scope;
+    EXPECT_EQ(s.LastDecision(), "withhold/hold") << scope;
+  }
+  Scenario s;
+  SetHold(s, "service:port");
+  fire(s);
+  EXPECT_EQ(s.Commands().size(), 1u);
+}
+
 TEST(Guards, TheEndOfAHoldLetsPolicyLookAgain) {
   Scenario s;
   Answer held = s.Person("alice", [](v1::PersonAct& act) { act.mutable_hold()->set_scope("all"); });

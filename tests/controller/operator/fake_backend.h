@@ -40,6 +40,7 @@ class MapBackend : public OperatorBackend {
   std::function<absl::StatusOr<std::vector<QuerySeries>>(const std::string&, Micros, Micros)> query =
       [](const std::string&, Micros, Micros) { return std::vector<QuerySeries>{}; };
   v1::Config config;
+  std::shared_ptr<const catalogue::Catalogue> catalogue;
   v1::TrustBundle trust;
   ProgramInfo info;
   AuditReport audit;
@@ -125,6 +126,7 @@ class MapBackend : public OperatorBackend {
     return query(expr, range, step);
   }
   v1::Config Config() override { return config; }
+  std::shared_ptr<const catalogue::Catalogue> Catalogue() override { return catalogue; }
   v1::TrustBundle Trust() override { return trust; }
   ProgramInfo Info() override { return info; }
   absl::StatusOr<AuditReport> AuditVerify() override { return audit; }
