@@ -42,7 +42,7 @@ install(DIRECTORY ${deploy}/rules/ DESTINATION share/quell/rules.d COMPONENT con
 install(DIRECTORY ${deploy}/policies/ DESTINATION share/quell/policies.d COMPONENT controller)
 install(FILES ${deploy}/examples/agent.yaml ${deploy}/examples/sanctions.yaml
         DESTINATION ${doc}/quell-agent/examples COMPONENT agent)
-install(FILES ${deploy}/examples/controller.yaml ${deploy}/examples/policies/portal.yaml
+install(FILES ${deploy}/examples/controller.yaml ${deploy}/examples/catalogue.yaml ${deploy}/examples/policies/portal.yaml
         DESTINATION ${doc}/quell-controller/examples COMPONENT controller)
 
 # compressed(FROM TO): FROM, as gzip makes it the same each time.

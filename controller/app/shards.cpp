@@ -139,13 +139,16 @@ void Shards::SetCatalogue(std::shared_ptr<const catalogue::Catalogue> catalogue)
 }
 
 void Shards::NameService(v1::Signal& signal) const {
-  absl::MutexLock lock(&names_mutex_);
-  if (catalogue_ == nullptr) return;
-  static const std::map<std::string, std::string> kNoLabels;
   const std::string_view instance = signals::LabelOf(signal, "instance");
-  auto host = hosts_by_name_.find(instance);
-  const auto& labels = host == hosts_by_name_.end() ? kNoLabels : host->second.labels;
-  catalogue::Name(*catalogue_, instance.empty() ? nullptr : &labels, signal);
+  std::shared_ptr<const catalogue::Catalogue> catalogue;
+  std::map<std::string, std::string> labels;
+  {
+    absl::MutexLock lock(&names_mutex_);
+    if (catalogue_ == nullptr) return;
+    catalogue = catalogue_;
+    if (auto host = hosts_by_name_.find(instance); host != hosts_by_name_.end()) labels = host->second.labels;
+  }
+  catalogue::Name(*catalogue, instance.empty() ? nullptr : &labels, signal);
 }
 
 void Shards::Load(std::shared_ptr<const rules::RuleSet> rules) {

@@ -24,7 +24,7 @@ using ShardThread = RuleThread<HostShard>;
 class Shards {
  public:
   Shards(size_t count, std::shared_ptr<const rules::RuleSet> rules, fleet::Liveness::Options liveness,
-         NowFunction now, PostFunction post);
+         NowFunction now, PostFunction deliver);
   ~Shards();
   // What the log knew: rule states, and hosts that have been here before. Before Start.
   void Restore(const std::vector<v1::RuleState>& states, const std::map<std::string, v1::Host>& hosts,

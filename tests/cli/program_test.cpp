@@ -9,6 +9,7 @@
 #include "cli/exit_codes.h"
 #include "cli/view.h"
 #include "common/base/disk.h"
+#include "controller/catalogue/loader.h"
 #include "controller/operator/service.h"
 #include "tests/controller/operator/fake_backend.h"
 
@@ -100,6 +101,47 @@ TEST_F(Program, GetByLabelLimitAndCursor) {
   EXPECT_NE(Run({"get", "incidents", "--all"}).out.find("#400"), std::string::npos);
   EXPECT_EQ(Run({"get", "incidents", "-l", "nonsense"}).exit, kUsage);
   EXPECT_EQ(Run({"get", "incidents", "--since", "soon"}).exit, kUsage);
+}
+
+TEST_F(Program, ServicesWithTheirHostsAndIncidents) {
+  EXPECT_EQ(Run({"get", "services"}).out,
+            "NAME    COMPONENTS  HOSTS  INCIDENTS\n"
+            "portal  app (pm2)   web-1  -\n");
+  config::Problems problems;
+  backend_.catalogue = std::make_shared<catalogue::Catalogue>(catalogue::ParseCatalogue("c.yaml", R"(services:
+- name: lag
+  max_severity: P2
+  contacts: {primary: bob}
+  components: [{name: web, kind: pm2, app: portal}, {name: database, kind: postgres, database: boutique}]
+)",
+                                                                                        problems));
+  ASSERT_TRUE(problems.ok()) << problems.ToString();
+  for (const char* id : {"INC-20261123-021207", "INC-20261123-031207"}) {
+    v1::Incident incident;
+    ASSERT_TRUE(incident.ParseFromString(backend_.Find("incident", id)->message));
+    incident.add_services("lag");
+    backend_.PutIncident(incident);
+  }
+  EXPECT_EQ(Run({"get", "services"}).out,
+            "NAME  COMPONENTS                          HOSTS  INCIDENTS\n"
+            "lag   web (pm2),database (postgres)  web-1  P0 #417,P2 #416\n");
+  EXPECT_EQ(Run({"get", "services", "-o", "wide"}).out, "");
+  EXPECT_EQ(Json::parse(Run({"get", "services", "-o", "json"}).out)["items"][0]["name"], "lag");
+  EXPECT_EQ(Run({"describe", "service", "lag"}).exit, kDone);
+  EXPECT_EQ(Run({"get", "services", "shop"}).exit, kNoSuchThing);
+}
+
+TEST_F(Program, InitPrintsADraftThatLoads) {
+  const Ran ran = Run({"init"});
+  EXPECT_EQ(ran.exit, kDone) << ran.err;
+  EXPECT_EQ(ran.out.substr(0, 10), "# A draft ");
+  config::Problems problems;
+  const catalogue::Catalogue loaded = catalogue::ParseCatalogue("draft", ran.out, problems);
+  ASSERT_TRUE(problems.ok()) << problems.ToString();
+  ASSERT_EQ(loaded.services.size(), 1u);
+  EXPECT_EQ(loaded.services[0].components[0].app, "portal");
+  EXPECT_EQ(Json::parse(Run({"init", "-o", "json"}).out)["catalogue"], ran.out);
+  EXPECT_EQ(Run({"init", "more"}).exit, kUsage);
 }
 
 TEST_F(Program, ExitCodesOfReading) {

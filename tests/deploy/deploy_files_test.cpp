@@ -10,6 +10,7 @@
 #include "agent/collectors/collector.h"
 #include "agent/executor/sanctions.h"
 #include "controller/app/config.h"
+#include "controller/catalogue/loader.h"
 #include "controller/policy/loader.h"
 #include "controller/rules/rule_set.h"
 #include "tests/support/files.h"
@@ -163,6 +164,17 @@ TEST(DeployFilesTest, ExampleControllerFileLoads) {
   EXPECT_EQ(config.receivers.size(), 3u);
   EXPECT_EQ(config.rule_files, std::vector<std::string>{dir.Path("rules.d/default.yml")});
   EXPECT_EQ(config.policy_files.size(), 1u);
+}
+
+TEST(DeployFilesTest, ExampleCatalogueLoads) {
+  const std::string path = QUELL_SOURCE_DIR "/deploy/examples/catalogue.yaml";
+  config::Problems problems;
+  const catalogue::Catalogue catalogue = catalogue::ParseCatalogue(path, Read(path), problems);
+  ASSERT_TRUE(problems.ok()) << problems.ToString();
+  ASSERT_EQ(catalogue.services.size(), 1u);
+  EXPECT_EQ(catalogue.services[0].components.size(), 4u);
+  for (const auto& [role, who] : catalogue.services[0].contacts)
+    EXPECT_TRUE(catalogue.people.contains(who) || who == "schedule:portal") << who;
 }
 
 TEST(DeployFilesTest, ExampleAgentFileLoads) {

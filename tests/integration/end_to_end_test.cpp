@@ -210,6 +210,20 @@ TEST(EndToEnd, SighupLoadsANewAndKeepsTheOldWhenTheNewIsBad) {
   world.dir().Write("controller/policies.d/policies.yaml", policies);
   world.Signal("controller", SIGHUP);
   ASSERT_TRUE(WaitFor([&] { return world.Items("policies")[0]["mode"] == "observe"; }));
+  const std::string catalogue =
+      "services: [{name: shop, components: [{name: web, kind: pm2, app: portal}]}]\n";
+  world.dir().Write("controller/catalogue.yaml", catalogue + "surprise: 1\n");
+  world.Signal("controller", SIGHUP);
+  ASSERT_TRUE(
+      WaitFor([&] { return world.Log("controller").find("catalogue.yaml:2:1: ") != std::string::npos; }));
+  ASSERT_EQ(world.Items("services").size(), 1u);
+  EXPECT_EQ(world.Items("services")[0]["name"], "portal") << "of its own";
+  world.dir().Write("controller/catalogue.yaml", catalogue);
+  world.Signal("controller", SIGHUP);
+  ASSERT_TRUE(WaitFor([&] {
+    const std::vector<Json> services = world.Items("services");
+    return services.size() == 1 && services[0]["name"] == "shop" && services[0]["hosts"].size() == 1;
+  }));
   scene.Hang();
   std::string output;
   ASSERT_TRUE(WaitFor(
@@ -220,6 +234,26 @@ TEST(EndToEnd, SighupLoadsANewAndKeepsTheOldWhenTheNewIsBad) {
       40 * kSecond))
       << output;
   EXPECT_TRUE(world.Items("commands").empty());
+  const Json incident = world.Incident();
+  EXPECT_EQ(incident["services"], Json::array({"shop"}));
+  EXPECT_EQ(world.Items("services")[0]["incidents"][0]["number"], incident["number"]);
+}
+
+TEST(EndToEnd, ACatalogueWithMistakesIsNoStartAndTheDraftIsOne) {
+  HungAppScene scene;
+  World& world = scene.world();
+  const Json draft = world.Quell({"init"});
+  ASSERT_TRUE(draft.is_object());
+  ASSERT_EQ(world.Stop("controller"), 0);
+  world.dir().Write("controller/catalogue.yaml", "services: [{name: shop}]\n");
+  std::string errors;
+  EXPECT_EQ(world.ControllerExit(&errors), 2);
+  EXPECT_NE(errors.find("catalogue.yaml:1:12: "), std::string::npos) << errors;
+  world.dir().Write("controller/catalogue.yaml", draft["catalogue"].get<std::string>());
+  world.StartController();
+  ASSERT_TRUE(WaitFor([&] { return world.Items("services").size() == 1; }));
+  EXPECT_EQ(world.Items("services")[0]["name"], "portal");
+  EXPECT_EQ(world.Items("services")[0]["from"], "catalogue");
 }
 
 }  // namespace

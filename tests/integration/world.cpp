@@ -20,6 +20,20 @@ namespace {
 
 constexpr char kHost[] = "web-1";
 
+int RunToItsEnd(const std::string& program, const std::vector<std::string>& words, std::string* error) {
+  SpawnOptions options;
+  options.program = Program(program);
+  options.argv = {program};
+  options.argv.insert(options.argv.end(), words.begin(), words.end());
+  options.memory_limit = 0;
+  options.deadline = kMinute;
+  auto child = RealProcess().Start(options);
+  Require(child.ok(), child.status().ToString());
+  ExitStatus exit = (*child)->Wait();
+  if (error != nullptr) *error = exit.error_output;
+  return exit.signal != 0 ? 128 + exit.signal : exit.code;
+}
+
 }  // namespace
 
 World::World(WorldOptions options)
@@ -149,18 +163,12 @@ int World::Enrol(std::string* error) {
       error);
 }
 
-int World::AgentExit(std::vector<std::string> words, std::string* error) {
-  SpawnOptions options;
-  options.program = Program("quell-agent");
-  options.argv = {"quell-agent"};
-  options.argv.insert(options.argv.end(), words.begin(), words.end());
-  options.memory_limit = 0;
-  options.deadline = kMinute;
-  auto child = RealProcess().Start(options);
-  Require(child.ok(), child.status().ToString());
-  ExitStatus exit = (*child)->Wait();
-  if (error != nullptr) *error = exit.error_output;
-  return exit.signal != 0 ? 128 + exit.signal : exit.code;
+int World::AgentExit(const std::vector<std::string>& words, std::string* error) {
+  return RunToItsEnd("quell-agent", words, error);
+}
+
+int World::ControllerExit(std::string* error) {
+  return RunToItsEnd("quell-controller", {"run", "--config", dir_.Path("controller/controller.yaml")}, error);
 }
 
 void World::StartAll() {

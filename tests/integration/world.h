@@ -55,7 +55,9 @@ class World : private WorldPlace, public Console, public Programs {
   std::string HostKeys() const;
   // A token made by the command line, and `quell-agent enrol` with it: its exit code.
   int Enrol(std::string* error = nullptr);
-  int AgentExit(std::vector<std::string> words, std::string* error = nullptr);
+  int AgentExit(const std::vector<std::string>& words, std::string* error = nullptr);
+  // Of a controller that will not start.
+  int ControllerExit(std::string* error = nullptr);
   std::string EnrolPort() const;
   uint16_t agents_port() const { return agents_port_; }
   // A person with a certificate and this role, on a machine of their own: what QuellAs speaks as.
