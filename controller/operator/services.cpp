@@ -57,7 +57,7 @@ absl::StatusOr<std::vector<catalogue::SeenHost>> See(OperatorBackend& backend) {
   QUELL_RETURN_IF_ERROR(
       SeeSeries(backend,
                 "count by (instance, datname) "
-                R"({__name__=~"pg_stat_database_numbackends|pg_database_size_bytes", datname!=""}))",
+                R"(({__name__=~"pg_stat_database_numbackends|pg_database_size_bytes", datname!=""}))",
                 hosts, [](catalogue::SeenHost& host, const Labels& labels) {
                   host.databases.insert(Get(labels, "datname"));
                 }));

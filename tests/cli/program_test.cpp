@@ -123,9 +123,11 @@ TEST_F(Program, ServicesWithTheirHostsAndIncidents) {
     backend_.PutIncident(incident);
   }
   EXPECT_EQ(Run({"get", "services"}).out,
-            "NAME  COMPONENTS                          HOSTS  INCIDENTS\n"
+            "NAME  COMPONENTS                     HOSTS  INCIDENTS\n"
             "lag   web (pm2),database (postgres)  web-1  P0 #417,P2 #416\n");
-  EXPECT_EQ(Run({"get", "services", "-o", "wide"}).out, "");
+  EXPECT_EQ(Run({"get", "services", "-o", "wide"}).out,
+            "NAME  COMPONENTS                     HOSTS  INCIDENTS        FROM       MAX  CONTACTS\n"
+            "lag   web (pm2),database (postgres)  web-1  P0 #417,P2 #416  catalogue  P2   primary=bob\n");
   EXPECT_EQ(Json::parse(Run({"get", "services", "-o", "json"}).out)["items"][0]["name"], "lag");
   EXPECT_EQ(Run({"describe", "service", "lag"}).exit, kDone);
   EXPECT_EQ(Run({"get", "services", "shop"}).exit, kNoSuchThing);

@@ -79,7 +79,7 @@ TEST_F(CatalogueAtTheController, ItsMistakesAreToldWithThoseOfTheOtherFiles) {
              "services:\n- {name: portal, components: [{name: web, kind: pm3, app: web}]}\n");
   dir_.Write("controller.yaml", "monitoring: soon\n");
   Load();
-  EXPECT_THAT(problems_.ToString(), HasSubstr(dir_.Path("catalogue.yaml") + ":2:52: "));
+  EXPECT_THAT(problems_.ToString(), HasSubstr(dir_.Path("catalogue.yaml") + ":2:49: "));
   EXPECT_THAT(problems_.ToString(), HasSubstr(dir_.Path("controller.yaml") + ":1:13: "));
   dir_.Write("catalogue.yaml", std::string(2 << 20, '#'));
   Load();

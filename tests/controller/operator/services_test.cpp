@@ -5,6 +5,7 @@
 
 #include "controller/catalogue/loader.h"
 #include "controller/operator/documents.h"
+#include "controller/promql/parser.h"
 #include "quell/v1/operator.pb.h"
 #include "tests/controller/operator/fake_backend.h"
 
@@ -30,6 +31,7 @@ class ServicesTest : public testing::Test {
   void SetUp() override {
     FillExample(backend_, kNow);
     backend_.query = [](const std::string& expr, Micros, Micros) {
+      EXPECT_TRUE(promql::Parse(expr).ok()) << expr;
       std::vector<QuerySeries> out;
       const auto add = [&](Labels labels) { out.push_back({std::move(labels), {{kNow, 1}}}); };
       if (expr.find("datname") != std::string::npos) {
