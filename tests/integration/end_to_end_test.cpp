@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "tests/integration/scene.h"
 #include "tests/support/wait.h"
 
@@ -218,6 +219,9 @@ TEST(EndToEnd, SighupLoadsANewAndKeepsTheOldWhenTheNewIsBad) {
       WaitFor([&] { return world.Log("controller").find("catalogue.yaml:2:1: ") != std::string::npos; }));
   ASSERT_EQ(world.Items("services").size(), 1u);
   EXPECT_EQ(world.Items("services")[0]["name"], "portal") << "of its own";
+  // What the rules say themselves would stand.
+  const std::string rules = absl::StrReplaceAll(kAppRules, {{", service: portal", ""}});
+  world.dir().Write("controller/rules.d/rules.yml", rules);
   world.dir().Write("controller/catalogue.yaml", catalogue);
   world.Signal("controller", SIGHUP);
   ASSERT_TRUE(WaitFor([&] {
