@@ -74,7 +74,8 @@ TEST(Partition, F06_AOneWayPartitionIsSeenByBothEndsAndWhatIsOnTheWayOrQueuedIsN
 }
 
 TEST(Partition, F08_LatencyStallsResetsAndReorderingMakeNoIncidentAndNoSecondRestart) {
-  // Longer than several handshakes in a row that this weather cuts off: a host that is away for longer is lost.
+  // Longer than several handshakes in a row that this weather cuts off: a host that is away for longer is
+  // lost.
   ThreeHosts fleet({.lost_after = "90s"});
   fleet.StartAll();
   const Weather bad{.latency = 300 * kMillisecond,
