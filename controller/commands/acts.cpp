@@ -180,7 +180,8 @@ Outcome Approve(const State& state, const v1::CommandAct& act, const std::string
   const Entry& command = *waiting.command;
   const std::string name = incidents::CommandName(state, command);
   if (command.approval_expires_us() <= now) return Refuse(1, name + " waited for approval until now");
-  const Asked asked{name, command.requested_by(), command.intent(), InForce(state, command.approvals()),
+  const Asked asked{name, command.requested_by(), command.intent(),
+                    InForce(state, command.approvals(), command.requested_by()),
                     command.refusal() == v1::REFUSAL_APPROVAL ? command.reason() : ""};
   if (auto refused = RefuseApproval(asked, act, who)) return *std::move(refused);
   const v1::Incident* incident = FindOrNull(state.incidents, command.incident());

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "common/base/ids.h"
+#include "controller/fleet/people.h"
 #include "controller/policy/intent.h"
 
 namespace quell::commands {
@@ -41,11 +42,11 @@ std::optional<Outcome> RefusedUnsigned(const Asked& asked, const std::string& wh
 }  // namespace
 
 google::protobuf::RepeatedPtrField<v1::Approval> InForce(
-    const engine::State& state, const google::protobuf::RepeatedPtrField<v1::Approval>& approvals) {
+    const engine::State& state, const google::protobuf::RepeatedPtrField<v1::Approval>& approvals,
+    std::string_view requested_by) {
   google::protobuf::RepeatedPtrField<v1::Approval> kept;
   for (const v1::Approval& approval : approvals) {
-    const v1::Person* person = engine::FindOrNull(state.people, approval.person());
-    if (person == nullptr || !person->revoked()) *kept.Add() = approval;
+    if (fleet::StillCounts(state, Who(approval), requested_by)) *kept.Add() = approval;
   }
   return kept;
 }

@@ -24,9 +24,10 @@ struct Asked {
   std::string host_wants;  // not empty: a host refused it without (more) signatures, and said so
 };
 
-// Without those of people who were revoked since.
+// Without those of people who were revoked since, or may not approve any more.
 google::protobuf::RepeatedPtrField<v1::Approval> InForce(
-    const engine::State& state, const google::protobuf::RepeatedPtrField<v1::Approval>& approvals);
+    const engine::State& state, const google::protobuf::RepeatedPtrField<v1::Approval>& approvals,
+    std::string_view requested_by);
 
 // Why this approval does not count, for who gave it; nullopt: it does.
 std::optional<engine::Outcome> RefuseApproval(const Asked& asked, const v1::CommandAct& act,

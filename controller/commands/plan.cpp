@@ -4,6 +4,7 @@
 
 #include "controller/commands/approvals.h"
 #include "controller/commands/withheld.h"
+#include "controller/fleet/people.h"
 #include "controller/incidents/acts.h"
 #include "controller/incidents/find.h"
 #include "controller/policy/bind.h"
@@ -179,8 +180,20 @@ class Advance {
     return until;
   }
 
+  // Whoever it rests on: who asked for it, approved it, signed it.
+  std::string WhoLapsed() const {
+    if (fleet::IsRevoked(state_, plan_.requested_by()))
+      return plan_.requested_by() + ", who asked for it, is revoked";
+    if (!fleet::StillCounts(state_, plan_.approved_by(), plan_.requested_by()))
+      return plan_.approved_by() + ", who approved it, may not approve any more";
+    if (InForce(state_, plan_.approvals(), plan_.requested_by()).size() < plan_.approvals_size())
+      return "not everybody who signed it may still sign";
+    return "";
+  }
+
   // Something that covers what is left: nothing of it is touched.
   std::string WhyNotOn() const {
+    if (std::string who = WhoLapsed(); Left() > 0 && !who.empty()) return who;
     const v1::Incident* incident = FindOrNull(state_.incidents, plan_.incident());
     if (Left() > 0 && incident != nullptr && !incidents::IsOpen(*incident)) return "the incident is resolved";
     for (int i = 0; i < Left(); ++i) {
@@ -236,7 +249,7 @@ class Advance {
     Entry command = policy::MakeCommand(state_, spec, index, now_);
     command.set_plan(plan_.id());
     command.set_approved_by(plan_.approved_by());
-    *command.mutable_approvals() = InForce(state_, plan_.approvals());
+    *command.mutable_approvals() = InForce(state_, plan_.approvals(), plan_.requested_by());
     if (!command.approvals().empty()) command.set_intent(plan_.intent());
     return command;
   }
@@ -275,7 +288,8 @@ Outcome ApprovePlan(const State& state, const Plan& plan, const v1::CommandAct& 
   if (plan.state() != v1::PLAN_AWAITING_APPROVAL) return Refuse(1, name + " does not wait for approval");
   if (plan.approval_expires_us() <= now) return Refuse(1, name + " waited for approval until now");
   // One that was approved and waits again was sent back by a host.
-  const Asked asked{name, plan.requested_by(), plan.intent(), InForce(state, plan.approvals()),
+  const Asked asked{name, plan.requested_by(), plan.intent(),
+                    InForce(state, plan.approvals(), plan.requested_by()),
                     plan.approved_by().empty() ? "" : plan.reason()};
   if (auto refused = RefuseApproval(asked, act, who)) return *std::move(refused);
   const v1::Incident* incident = FindOrNull(state.incidents, plan.incident());

@@ -15,6 +15,13 @@ using engine::State;
 
 bool IsAdmin(const v1::Person& person) { return !person.revoked() && person.role() == "admin"; }
 
+// Of "person:NAME"; nullptr: it is no person, or was never given a role.
+const v1::Person* PersonOf(const State& state, std::string_view who) {
+  constexpr std::string_view kPerson = "person:";
+  return who.starts_with(kPerson) ? FindOrNull(state.people, std::string(who.substr(kPerson.size())))
+                                  : nullptr;
+}
+
 // Whether `name` is the only admin, and somebody with a certificate asks.
 bool IsLastAdmin(const State& state, const std::string& name, const v1::PersonAct& act) {
   if (act.break_glass()) return false;
@@ -79,6 +86,19 @@ Outcome RevokePerson(const State& state, const v1::PersonAct& act, const std::st
   person.set_since_us(now);
   person.set_by(who);
   return Changed(std::move(person), name + " may do nothing from now on, with whatever certificate");
+}
+
+bool IsRevoked(const State& state, std::string_view who) {
+  const v1::Person* person = PersonOf(state, who);
+  return person != nullptr && person->revoked();
+}
+
+bool StillCounts(const State& state, std::string_view who, std::string_view requested_by) {
+  const v1::Person* person = PersonOf(state, who);
+  if (person == nullptr) return true;
+  if (person->revoked()) return false;
+  return person->role() == "approver" || person->role() == "admin" ||
+         (person->role() == "responder" && who == requested_by);
 }
 
 std::string WhyNoLonger(const State& state, const v1::PersonAct& act) {

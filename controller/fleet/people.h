@@ -25,6 +25,12 @@ engine::Outcome SetPerson(const engine::State& state, const v1::PersonAct& act, 
 engine::Outcome RevokePerson(const engine::State& state, const v1::PersonAct& act, const std::string& who,
                              Micros now);
 
+// Whether what this person approved or signed still counts: they are not revoked, and still may approve, or
+// (a responder) sign what they asked for themselves. Who was never given a role came by the controller's own
+// socket. `who` and `requested_by` are "person:NAME".
+bool IsRevoked(const engine::State& state, std::string_view who);
+bool StillCounts(const engine::State& state, std::string_view who, std::string_view requested_by);
+
 // Of an act by somebody who came with a certificate: why it is not theirs to do any more, though it was when
 // they asked; "" when it is.
 std::string WhyNoLonger(const engine::State& state, const v1::PersonAct& act);

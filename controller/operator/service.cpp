@@ -9,6 +9,7 @@
 #include "common/base/status.h"
 #include "common/security/approval.h"
 #include "common/security/join_token.h"
+#include "controller/catalogue/match.h"
 #include "controller/operator/documents.h"
 #include "controller/operator/evidence.h"
 #include "controller/operator/plans.h"
@@ -43,12 +44,31 @@ absl::Status CheckTime(Micros time, std::string_view what) {
       absl::StrCat(absl::string_view(what.data(), what.size()), " is negative or longer than ten years"));
 }
 
-// Without a catalogue an app is a service of its own.
-bool HasService(const v1::Host& host, const std::string& service) {
-  if (service.empty()) return true;
+// By its name, or by "USER/NAME".
+bool HasApp(const v1::Host& host, const std::string& wanted) {
   return std::any_of(host.apps().begin(), host.apps().end(), [&](const std::string& app) {
-    return app == service || app.substr(app.find('/') + 1) == service;
+    return app == wanted || app.substr(app.find('/') + 1) == wanted;
   });
+}
+
+// An app of a component, on a host that its selector takes.
+bool HasComponentOf(const v1::Host& host, const catalogue::Service& service) {
+  const std::map<std::string, std::string> labels(host.labels().begin(), host.labels().end());
+  return std::any_of(service.components.begin(), service.components.end(), [&](const auto& component) {
+    return component.kind == catalogue::Kind::kPm2 && catalogue::Selects(component.hosts, labels) &&
+           HasApp(host, component.user.empty() ? component.app : component.user + "/" + component.app);
+  });
+}
+
+// A service of the catalogue; else an app is a service of its own.
+bool HasService(const v1::Host& host, const std::string& service, const catalogue::Catalogue* catalogue) {
+  if (service.empty()) return true;
+  if (catalogue != nullptr) {
+    for (const catalogue::Service& one : catalogue->services) {
+      if (one.name == service) return HasComponentOf(host, one);
+    }
+  }
+  return HasApp(host, service);
 }
 
 bool HasLabels(const v1::Host& host, const google::protobuf::Map<std::string, std::string>& wanted) {
@@ -276,8 +296,9 @@ absl::Status OperatorService::FillTargets(const v1::RunRequest& in, v1::RunAct* 
   if (in.hosts().empty() && in.labels().empty() && in.service().empty())
     return absl::InvalidArgumentError("name the hosts: --host H[,H], --service S or -l key=value");
   std::map<std::string, std::string> ids;  // by name
+  const auto catalogue = backend_.Catalogue();
   QUELL_RETURN_IF_ERROR(EachHost([&](const v1::Host& host) {
-    if (!host.revoked() && HasLabels(host, in.labels()) && HasService(host, in.service()))
+    if (!host.revoked() && HasLabels(host, in.labels()) && HasService(host, in.service(), catalogue.get()))
       ids[host.name()] = host.id();
   }));
   if (in.hosts().empty()) {

@@ -195,6 +195,29 @@ TEST(SignedApprovals, X13_WhoIsRevokedMeanwhileHasNotSigned) {
   EXPECT_EQ(s.Command().approvals(0).person(), "carol");
 }
 
+TEST(SignedApprovals, X12_WhoMayNotApproveAnyMoreHasNotSigned) {
+  Scenario s;
+  s.remedy_succeeds = false;
+  s.Fire(1);
+  s.Pass(kSecond);
+  Refuse(s, s.Command(), kWantsOne);
+  EXPECT_EQ(Sign(s, "alice", "1.1", s.Command().intent()).exit, 0u);
+  s.Pass(kSecond);
+  Refuse(s, s.Command(), kWantsTwo);
+  for (const char* role : {"approver", "viewer"}) {
+    ASSERT_EQ(s.Person("root",
+                       [&](v1::PersonAct& act) {
+                         act.mutable_person_set()->set_name("alice");
+                         act.mutable_person_set()->set_role(role);
+                       })
+                  .exit,
+              0u);
+  }
+  EXPECT_EQ(Sign(s, "carol", "1.1", s.Command().intent()).exit, 0u);
+  ASSERT_EQ(s.Command().approvals_size(), 1);
+  EXPECT_EQ(s.Command().approvals(0).person(), "carol");
+}
+
 TEST(SignedApprovals, OneThatNobodySignsExpiresAndPagesTheNext) {
   Scenario s;
   s.remedy_succeeds = false;

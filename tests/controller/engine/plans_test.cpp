@@ -175,6 +175,37 @@ TEST(Plans, F32_ADenialInMidWaveStopsIt) {
   EXPECT_EQ(s.Decide("bob", false, "C-1").exit, 1u);
 }
 
+TEST(Plans, X11_WhatARevokedPersonBeganGoesNoFurther) {
+  Scenario s(30);
+  const auto role = [&](const std::string& name, const std::string& gets) {
+    ASSERT_EQ(s.Person("root",
+                       [&](v1::PersonAct& act) {
+                         act.set_break_glass(true);
+                         act.mutable_person_set()->set_name(name);
+                         act.mutable_person_set()->set_role(gets);
+                       })
+                  .exit,
+              0u);
+  };
+  role("alice", "admin");
+  role("bob", "admin");
+  InMidWave(s);
+  role("bob", "viewer");
+  EXPECT_EQ(s.Plan().state(), v1::PLAN_RUNNING) << "bob has nothing to do with it";
+  ASSERT_EQ(s.Person("root",
+                     [](v1::PersonAct& act) {
+                       act.set_break_glass(true);
+                       act.mutable_person_revoke()->set_name("alice");
+                       act.mutable_person_revoke()->set_why("laptop stolen");
+                     })
+                .exit,
+            0u);
+  s.Pass(kHour);
+  EXPECT_EQ(s.Plan().state(), v1::PLAN_STOPPED);
+  EXPECT_THAT(s.Plan().reason(), HasSubstr("person:alice, who asked for it, is revoked"));
+  EXPECT_EQ(s.Commands().size(), 4u);
+}
+
 TEST(Plans, TakingTheIncidentStopsWhatAnotherHasRunning) {
   for (bool own : {false, true}) {
     Scenario s(3);

@@ -125,6 +125,37 @@ TEST_F(Socket, HostsBeyondTheFirstPageAreFound) {
   EXPECT_EQ(backend_.acts().at(1).run().hosts_size(), 2'500);
 }
 
+TEST_F(Socket, AServiceOfTheCatalogueIsTheHostsOfItsApps) {
+  for (int i = 0; i < 4; ++i) {
+    v1::Host host;
+    host.set_id(absl::StrFormat("44444444-4444-4444-8444-%012d", i));
+    host.set_name(absl::StrCat("shop-", i));
+    (*host.mutable_labels())["role"] = i < 3 ? "shop" : "test";
+    host.add_apps(i == 0 ? "deploy/other" : "deploy/shop-web");
+    backend_.Put("host", host.id(), host, kNow);
+  }
+  catalogue::Component web;
+  web.name = "web";
+  web.app = "shop-web";
+  web.hosts = {{"role", "shop"}};
+  catalogue::Service shop;
+  shop.name = "shop";
+  shop.components = {web};
+  auto catalogue = std::make_shared<catalogue::Catalogue>();
+  catalogue->services = {shop};
+  backend_.catalogue = catalogue;
+  v1::ActReply reply;
+  v1::RunRequest request = RunPortal("shop-1");
+  request.clear_hosts();
+  request.set_service("shop");
+  ASSERT_TRUE(Act(&v1::Operator::Stub::Run, request, &reply).ok());
+  EXPECT_EQ(backend_.acts().at(0).run().hosts_size(), 2)
+      << "neither where it is not, nor where it is another's";
+  request.set_service("shop-web");
+  ASSERT_TRUE(Act(&v1::Operator::Stub::Run, request, &reply).ok());
+  EXPECT_EQ(backend_.acts().at(1).run().hosts_size(), 3) << "by the app's own name, as ever";
+}
+
 TEST_F(Socket, TimesWithoutEndAreRefused) {
   v1::HoldRequest request;
   request.set_why("a drill");
