@@ -33,13 +33,12 @@ bool IsQuellItself(const v1::Pm2App& app) {
   return false;
 }
 
-// Stopped, and by PM2 itself: no restart is configured, and either its exit says that it failed, or the
-// evidence was taken when it was gone already. Evidence of a living process that is stopped now means that
-// somebody stopped it.
+// Stopped, and by PM2 itself: no restart is configured, and the evidence was taken when it was gone already.
+// Evidence of a living process that is stopped now means that somebody stopped it, whatever its exit code:
+// one that is told to end may fail at it. So does no evidence.
 bool GivenUp(const v1::Pm2App& app, const v1::Pm2Restart& wanted) {
-  if (app.autorestart()) return false;
-  const auto lived = [&](const v1::Pm2Process& p) { return p.pm_id() == app.pm_id() && p.pid() != 0; };
-  return app.exit_code() != 0 || std::none_of(wanted.expect().begin(), wanted.expect().end(), lived);
+  const auto was_gone = [&](const v1::Pm2Process& p) { return p.pm_id() == app.pm_id() && p.pid() == 0; };
+  return !app.autorestart() && std::any_of(wanted.expect().begin(), wanted.expect().end(), was_gone);
 }
 
 // "pid 50, was 40": of a process that is gone, or was, or whose id the evidence does not tell, what there is.

@@ -109,7 +109,8 @@ absl::Status Agent::PrepareCollectors() {
   if (config.pm2.users.empty()) return absl::OkStatus();
   std::vector<std::string> users;
   for (const Pm2User& user : config.pm2.users) users.push_back(user.user);
-  auto pm2 = std::make_unique<Pm2Collector>("", users, config.pm2.every, RealClock(), *spool_);
+  auto pm2 = std::make_unique<Pm2Collector>("", users, config.pm2.every, RealClock(), *spool_, RealDisk(),
+                                            config_.state + "/pm2");
   pm2_ = pm2.get();
   runner_->Add(std::move(pm2));
   return absl::OkStatus();

@@ -79,9 +79,11 @@ absl::StatusOr<v1::ReaderFrame> Reader::AskList() {
 void Reader::TellList() {
   last_list_ = clock_.Monotonic();
   absl::StatusOr<v1::ReaderFrame> frame = AskList();
-  // A kept connection to a daemon that was replaced meanwhile ends once: the new daemon is asked at once.
-  if (!frame.ok() && client_ != nullptr && absl::IsUnavailable(frame.status())) {
-    client_.reset();
+  // A kept connection to a daemon that was replaced meanwhile ends once: the new daemon is asked at once. So
+  // is, where it answered before, one that is late: that happens on a loaded host, and is no news yet.
+  const bool ended = absl::IsUnavailable(frame.status()), late = absl::IsDeadlineExceeded(frame.status());
+  if (client_ != nullptr && (ended || (late && retry_ == 0 && !stopped()))) {
+    if (ended) client_.reset();
     frame = AskList();
   }
   if (!frame.ok()) return TellDown(frame.status());

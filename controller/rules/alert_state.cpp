@@ -1,6 +1,7 @@
 #include "controller/rules/alert_state.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "common/model/identity.h"
@@ -43,7 +44,7 @@ Labels AlertLabels(const Rule& rule, const promql::Element& element) {
 }
 
 absl::Status AlertState::Take(const Rule& rule, const promql::Vector& result, int64_t limit, Micros at,
-                              EvaluationKind kind, std::vector<AlertEdge>& edges) {
+                              EvaluationKind kind, std::vector<AlertEdge>& edges, const Unseen& unseen) {
   std::map<std::string, std::pair<Labels, const promql::Element*>> found;
   for (const promql::Element& element : result) {
     Labels labels = AlertLabels(rule, element);
@@ -60,7 +61,12 @@ absl::Status AlertState::Take(const Rule& rule, const promql::Vector& result, in
   for (auto it = active_.begin(); it != active_.end();) {
     auto current = it++;
     // What a pushed event has shown after this tick's time is not taken back by it.
-    if (!found.contains(current->first) && current->second.last_true <= at) Missing(rule, at, current, edges);
+    if (found.contains(current->first) || current->second.last_true > at) continue;
+    if (unseen && unseen(current->second)) {
+      HoldOne(current->first, current->second, edges);
+    } else {
+      Missing(rule, at, current, edges);
+    }
   }
   return absl::OkStatus();
 }
@@ -73,6 +79,8 @@ void AlertState::True(const Rule& rule, const std::string& key, Labels labels, c
     a.labels = std::move(labels);
     a.active_since = at;
   }
+  // The clock of a pending one stood still while nobody saw.
+  if (a.fired == 0 && std::exchange(a.held, false)) a.active_since += std::max<Micros>(0, at - a.last_true);
   a.value = element.value;
   a.annotations = Annotations(rule, element);
   a.last_true = std::max(a.last_true, at);
@@ -114,12 +122,14 @@ void AlertState::Missing(const Rule& rule, Micros at, std::map<std::string, Acti
   active_.erase(it);
 }
 
+void AlertState::HoldOne(const std::string& key, Active& active, std::vector<AlertEdge>& edges) {
+  if (std::exchange(active.held, true) || active.fired == 0) return;
+  edges.push_back({key, active, v1::HELD});
+}
+
 void AlertState::Hold(std::vector<AlertEdge>& edges) {
-  for (auto& [key, a] : active_) {
-    if (a.fired == 0 || a.held) continue;
-    a.held = true;
-    edges.push_back({key, a, v1::HELD});
-  }
+  for (auto& [key, a] : active_)
+    if (a.fired != 0) HoldOne(key, a, edges);
 }
 
 void AlertState::ClearAll(std::vector<AlertEdge>& edges) {
@@ -140,21 +150,18 @@ void AlertState::Restore(const Rule& rule, const v1::RuleState& row, Micros now,
   a.active_since = row.active_since_us();
   a.last_true = row.last_true_us();
   a.written = now;
-  if (row.firing()) {
-    a.fired = std::max(a.active_since + rule.hold, Micros{1});
-    a.held = true;
-    if (row.keep_until_us() != 0) a.missing = row.keep_until_us() - rule.keep_firing;
-    edges.push_back({row.key(), a, v1::HELD});
-  } else {
-    // The clock stood still while nobody looked.
-    a.active_since = std::min(now, a.active_since + std::max<Micros>(0, now - a.last_true));
-  }
+  a.held = true;
+  if (!row.firing()) return;
+  a.fired = std::max(a.active_since + rule.hold, Micros{1});
+  if (row.keep_until_us() != 0) a.missing = row.keep_until_us() - rule.keep_firing;
+  edges.push_back({row.key(), a, v1::HELD});
 }
 
 Micros AlertState::NextFire(const Rule& rule) const {
   Micros next = 0;
   for (const auto& [key, a] : active_)
-    if (a.fired == 0 && (next == 0 || a.active_since + rule.hold < next)) next = a.active_since + rule.hold;
+    if (a.fired == 0 && !a.held && (next == 0 || a.active_since + rule.hold < next))
+      next = a.active_since + rule.hold;
   return next;
 }
 

@@ -1,6 +1,7 @@
 // AlertState: where one alert rule stands for each of its label sets: pending, firing, kept firing. The state
 // machine of Prometheus (rules/alerting.go's behaviour), with times as arguments. One thread.
 #pragma once
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -30,7 +31,7 @@ struct Active {
   Micros missing = 0;  // firing but kept: since when it is not true any more
   Micros newest = 0;   // newest sample read
   Micros written = 0;  // when its row was last told
-  bool held = false;   // fired before a start or a loss; not looked at since
+  bool held = false;   // firing or pending before a start or a loss; not seen since
 };
 
 struct AlertEdge {
@@ -41,10 +42,13 @@ struct AlertEdge {
 
 class AlertState {
  public:
+  // Whether nothing is known of what is missing from a result, rather than that it is over.
+  using Unseen = std::function<bool(const Active&)>;
+
   // Takes one evaluation's result. An error (two results with one identity, over the limit) leaves the state
-  // as it was.
+  // as it was. What is missing and unseen is held, its `for` clock stands still.
   absl::Status Take(const Rule& rule, const promql::Vector& result, int64_t limit, Micros at,
-                    EvaluationKind kind, std::vector<AlertEdge>& edges);
+                    EvaluationKind kind, std::vector<AlertEdge>& edges, const Unseen& unseen = nullptr);
   // Firing ones become held.
   void Hold(std::vector<AlertEdge>& edges);
   void ClearAll(std::vector<AlertEdge>& edges);
@@ -61,6 +65,7 @@ class AlertState {
             Micros at, std::vector<AlertEdge>& edges);
   void Missing(const Rule& rule, Micros at, std::map<std::string, Active>::iterator it,
                std::vector<AlertEdge>& edges);
+  static void HoldOne(const std::string& key, Active& active, std::vector<AlertEdge>& edges);
   void Touch(const std::string& key, bool gone = false) { changed_[key] = gone; }
 
   std::map<std::string, Active> active_;  // by signal key

@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "controller/rules/record.h"
+#include "controller/rules/sight.h"
 
 namespace quell::rules {
 namespace {
@@ -78,8 +79,8 @@ void GlobalRules::Tick(Micros now, const promql::SeriesSource& fleet, bool compl
   recorded_.Trim(now, rules_->retention);
   if (watches_.size() == 0 || now < watches_due_) return;
   watches_due_ = now + kWatchEvery;
-  watches_.Run([&](const std::string&) { return WatchList::View{complete ? &source : nullptr}; }, nullptr,
-               now, eval_, edges_);
+  const auto view = [&](const std::string&) { return WatchList::View{complete ? &source : nullptr}; };
+  watches_.Run(*rules_, view, nullptr, now, eval_, edges_);
 }
 
 void GlobalRules::Failed(const Rule& rule, const absl::Status& status) {
@@ -99,15 +100,16 @@ void GlobalRules::EvaluateGroup(const Group& group, const promql::SeriesSource& 
       continue;
     }
     if (rule.alert) {
-      EvaluateAlert(group, rule, *value, read.newest, at, newest_loss);
+      EvaluateAlert(group, rule, *value, source, read.newest, at, newest_loss);
     } else {
       EvaluateRecord(group, rule, *value, at);
     }
   }
 }
 
-void GlobalRules::EvaluateAlert(const Group& group, const Rule& rule, promql::Value value, Micros newest,
-                                Micros at, Micros newest_loss) {
+void GlobalRules::EvaluateAlert(const Group& group, const Rule& rule, promql::Value value,
+                                const promql::SeriesSource& source, Micros newest, Micros at,
+                                Micros newest_loss) {
   if (value.type == promql::ValueType::kScalar)
     value.vector = {promql::Element{Labels(), value.scalar, at, 0, false}};
   for (promql::Element& element : value.vector)
@@ -120,7 +122,12 @@ void GlobalRules::EvaluateAlert(const Group& group, const Rule& rule, promql::Va
     hold = hold || (active.fired != 0 && newest_loss >= active.fired && !only_up);
   std::vector<AlertEdge> edges;
   const EvaluationKind kind = hold ? EvaluationKind::kNeverClear : EvaluationKind::kTick;
-  if (absl::Status status = state.Take(rule, value.vector, group.limit, at, kind, edges); !status.ok())
+  Sight sight(source, *rules_, at - group.query_offset, eval_);
+  const auto unseen = [&](const Active& active) {
+    return sight.Unseen(*rule.expr, ScopeOf(rule, active.labels));
+  };
+  if (absl::Status status = state.Take(rule, value.vector, group.limit, at, kind, edges, unseen);
+      !status.ok())
     Failed(rule, status);
   Emit(rule, edges, at);
   for (v1::RuleState& row : state.TakeRows(rule, "")) rows_.push_back(std::move(row));

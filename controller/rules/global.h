@@ -42,8 +42,8 @@ class GlobalRules {
 
  private:
   void EvaluateGroup(const Group& group, const promql::SeriesSource& source, Micros at, Micros newest_loss);
-  void EvaluateAlert(const Group& group, const Rule& rule, promql::Value value, Micros newest, Micros at,
-                     Micros newest_loss);
+  void EvaluateAlert(const Group& group, const Rule& rule, promql::Value value,
+                     const promql::SeriesSource& source, Micros newest, Micros at, Micros newest_loss);
   void EvaluateRecord(const Group& group, const Rule& rule, const promql::Value& value, Micros at);
   void Failed(const Rule& rule, const absl::Status& status);
   void Emit(const Rule& rule, const std::vector<AlertEdge>& edges, Micros now);

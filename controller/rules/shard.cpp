@@ -294,7 +294,7 @@ void Shard::RunWatches(Micros now, const std::string* host_id) {
     const bool known = host != nullptr && host->up && (!host->expected || host->replayed);
     return {known ? &host->source : nullptr};
   };
-  watches_.Run(view, host_id, now, options_.eval, edges_);
+  watches_.Run(*rules_, view, host_id, now, options_.eval, edges_);
 }
 
 std::vector<v1::Payload> Shard::TakeEdges() { return std::exchange(edges_, {}); }

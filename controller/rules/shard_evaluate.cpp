@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "controller/rules/record.h"
 #include "controller/rules/shard_host.h"
+#include "controller/rules/sight.h"
 
 namespace quell::rules {
 namespace {
@@ -66,7 +67,11 @@ void Shard::EvaluateAlert(Host& host, const Group& group, const Rule& rule, Micr
     for (promql::Element& element : value->vector)
       if (element.newest == 0) element.newest = read.newest;
     const int64_t limit = group.limit > 0 ? group.limit : kMostAlerts;
-    status = state.Take(rule, value->vector, limit, at, kind, edges);
+    Sight sight(host.source, *rules_, at - group.query_offset, options_.eval);
+    const auto unseen = [&](const Active& active) {
+      return sight.Unseen(*rule.expr, ScopeOf(rule, active.labels));
+    };
+    status = state.Take(rule, value->vector, limit, at, kind, edges, unseen);
   }
   if (!status.ok()) {
     ++counters_.rule_failures;

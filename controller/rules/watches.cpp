@@ -8,6 +8,7 @@
 #include "common/model/identity.h"
 #include "controller/promql/parser.h"
 #include "controller/rules/alert_state.h"
+#include "controller/rules/sight.h"
 
 namespace quell::rules {
 namespace {
@@ -58,8 +59,10 @@ absl::StatusOr<Answer> Truth(const Expr& expr, Micros now, const SeriesSource& s
 
 // How new and how complete the series are that an expression reads.
 struct Freshness {
-  bool fresh = false;  // there are samples, and every series that has not ended has one that is new enough
-  Micros sample = 0;   // the oldest of the newest ones
+  // There are samples, every series that has not ended has one that is new enough, and no selector has only
+  // series that have ended.
+  bool fresh = false;
+  Micros sample = 0;  // the oldest of the newest ones
   double filled = 1;
 };
 
@@ -70,7 +73,7 @@ class FreshnessCheck {
 
   Freshness Of(const Expr& expr) {
     Walk(expr, 0);
-    out_.fresh = found_ && !old_;
+    out_.fresh = found_ && !old_ && !over_;
     return out_;
   }
 
@@ -82,16 +85,20 @@ class FreshnessCheck {
   }
 
   void Selector(const Expr& e, Micros range) {
+    bool any = false, live = false;
     source_.Select(e.matchers, now_ - range - lookback_, now_, series::Read::kAll,
                    [&](const Labels&, std::span<const Sample> samples) {
+                     any = true;
+                     if (IsStale(samples.back().value)) return true;
+                     live = true;
                      Take(samples, range);
                      return true;
                    });
+    over_ = over_ || (any && !live);
   }
 
   void Take(std::span<const Sample> samples, Micros range) {
     const Sample& newest = samples.back();
-    if (IsStale(newest.value)) return;  // it has ended
     if (newest.at <= newer_than_) {
       old_ = true;
       return;
@@ -109,7 +116,7 @@ class FreshnessCheck {
   const SeriesSource& source_;
   const Micros now_, newer_than_, lookback_;
   Freshness out_;
-  bool found_ = false, old_ = false;
+  bool found_ = false, old_ = false, over_ = false;
 };
 
 // Could this rule have given a signal with these labels? Its own constant labels say no.
@@ -117,13 +124,6 @@ bool CouldGive(const Rule& rule, const Labels& labels) {
   return std::all_of(rule.labels.begin(), rule.labels.end(), [&](const NamedTemplate& label) {
     return !label.second.constant() || labels.Get(label.first) == label.second.Expand(Labels(), 0);
   });
-}
-
-// The labels that the series have too: those that rules add are no guide to them.
-Labels SeriesLabels(const Rule& rule, Labels labels) {
-  labels.Remove("alertname");
-  for (const NamedTemplate& label : rule.labels) labels.Remove(label.first);
-  return labels;
 }
 
 struct Verdict {
@@ -146,9 +146,9 @@ Verdict JudgeExpr(const ExprPtr& expr, const Labels& scope, const v1::Watch& wat
 }
 
 // TRUE: this rule does not give the watched signal any more.
-Verdict JudgeSignal(const Rule& rule, const Labels& labels, const v1::Watch& watch,
+Verdict JudgeSignal(const Rule& rule, const RuleSet& rules, const Labels& labels, const v1::Watch& watch,
                     const SeriesSource& source, Micros now, const promql::EvalOptions& options) {
-  const Labels scope = SeriesLabels(rule, labels);
+  const Labels scope = ScopeOf(rule, labels);
   const promql::CompatibleSource narrowed(source, scope);
   auto value = promql::Evaluate(*rule.expr, now, rule.host_local ? source : narrowed, options);
   if (!value.ok() || !source.complete()) return {};
@@ -160,7 +160,7 @@ Verdict JudgeSignal(const Rule& rule, const Labels& labels, const v1::Watch& wat
     if (same || (!rule.host_local && !watch.host_id().empty()))
       return {v1::WatchEdge::FALSE, element.value, freshness.sample, freshness.filled};
   }
-  if (!freshness.fresh) return {};
+  if (!freshness.fresh || Sight(source, rules, now, options).Unseen(*rule.expr, scope)) return {};
   return {v1::WatchEdge::TRUE, 0, freshness.sample, freshness.filled};
 }
 
@@ -212,8 +212,9 @@ void WatchList::Reload(const RuleSet& rules) {
   for (auto& [id, entry] : watches_) (void)Bind(entry, rules);  // it was bound before
 }
 
-void WatchList::Run(const std::function<View(const std::string& host_id)>& view, const std::string* host_id,
-                    Micros now, const promql::EvalOptions& options, std::vector<v1::Payload>& edges) {
+void WatchList::Run(const RuleSet& rules, const std::function<View(const std::string& host_id)>& view,
+                    const std::string* host_id, Micros now, const promql::EvalOptions& options,
+                    std::vector<v1::Payload>& edges) {
   for (auto it = watches_.begin(); it != watches_.end();) {
     auto current = it++;
     Entry& entry = current->second;
@@ -230,7 +231,8 @@ void WatchList::Run(const std::function<View(const std::string& host_id)>& view,
       verdict.value = v1::WatchEdge::TRUE;
       verdict.sample = now;
       for (const Rule* rule : entry.rules)
-        verdict = Both(verdict, JudgeSignal(*rule, entry.labels, entry.watch, *seen.source, now, options));
+        verdict =
+            Both(verdict, JudgeSignal(*rule, rules, entry.labels, entry.watch, *seen.source, now, options));
     }
     if (verdict.value == entry.told) continue;
     entry.told = verdict.value;

@@ -27,8 +27,9 @@ class WatchList {
   };
   // Evaluates the watches that `host_id` names (all of the list with nullptr), adds edges, drops those past
   // their time.
-  void Run(const std::function<View(const std::string& host_id)>& view, const std::string* host_id,
-           Micros now, const promql::EvalOptions& options, std::vector<v1::Payload>& edges);
+  void Run(const RuleSet& rules, const std::function<View(const std::string& host_id)>& view,
+           const std::string* host_id, Micros now, const promql::EvalOptions& options,
+           std::vector<v1::Payload>& edges);
 
  private:
   struct Entry {

@@ -52,7 +52,7 @@ class ChangesCollector final : public Collector {
 
   const std::string root_;
   const ChangesConfig config_;
-  ChangeMemory memory_;
+  KeyMemory memory_;
   SeriesTable table_;
   Micros since_ = 0;  // of the minute that is counted
   size_t told_ = 0;

@@ -8,13 +8,13 @@
 #include <string>
 
 #include "agent/collectors/changes/look.h"
-#include "agent/collectors/changes/memory.h"
+#include "agent/collectors/key_memory.h"
 
 namespace quell::agent {
 
 struct ChangeContext {
   const std::string& root;
-  ChangeMemory& memory;
+  KeyMemory& memory;
   Micros wall;  // now
   std::function<void(const ChangeEvent&)> tell;
 };

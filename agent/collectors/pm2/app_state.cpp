@@ -156,7 +156,6 @@ std::vector<AppChange> Pm2State::Take(const v1::ReaderFrame& frame, Micros now) 
 void Pm2State::TakeDown(const v1::ReaderFrame& frame, std::vector<AppChange>& changes) {
   if (std::exchange(known_, true) && !up_) return;
   up_ = false;
-  apps_.clear();
   const char* how = stopped_by_hand_ ? "the daemon was told to end" : "the daemon doesn't answer";
   changes.push_back({"pm2.daemon.gone", -1, "",
                      absl::StrCat(how, ": ", std::string(CutUtf8(frame.daemon_error(), kMostText)))});
@@ -167,7 +166,7 @@ void Pm2State::TakeList(const v1::ReaderFrame& frame, Micros now, std::vector<Ap
   if (known_ && (!up_ || another))
     changes.push_back({"pm2.daemon.back", -1, "",
                        absl::StrCat("PM2 ", frame.daemon_version(), " answers, pid ", frame.daemon_pid())});
-  // Another daemon numbers its processes anew.
+  // Another daemon numbers its processes anew. One that was silent knows them all.
   if (another) apps_.clear();
   known_ = up_ = true;
   stopped_by_hand_ = false;
@@ -186,8 +185,26 @@ void Pm2State::TakeList(const v1::ReaderFrame& frame, Micros now, std::vector<Ap
     } else {
       state.app = app;
       FirstSight(state, now);
+      if (Recalls(app)) state.given_up = true, state.by_hand = false;
     }
   }
+  recalled_.clear();
+}
+
+bool Pm2State::Recalls(const v1::Pm2App& app) const {
+  const auto found = recalled_.find(app.pm_id());
+  if (found == recalled_.end() || app.status() != "stopped" || app.pid() != 0) return false;
+  const GivenUpApp& then = found->second;
+  return then.daemon_pid == daemon_pid_ && then.started_ms == app.started_ms() && then.name == app.name();
+}
+
+std::map<int64_t, GivenUpApp> Pm2State::given_up() const {
+  std::map<int64_t, GivenUpApp> out;
+  for (const auto& [pm_id, state] : apps_) {
+    if (state.given_up && state.app.status() == "stopped")
+      out[pm_id] = {daemon_pid_, state.app.started_ms(), state.app.name()};
+  }
+  return out;
 }
 
 void Pm2State::TakeEvent(const v1::Pm2Event& event, Micros now, std::vector<AppChange>& changes) {

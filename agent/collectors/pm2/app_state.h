@@ -1,5 +1,7 @@
 // What is known of a PM2 daemon's apps, made of a reader's frames: the list says what is, the events say why.
-// Pure: no I/O, no clock; one thread. Bound: as many apps as a list may hold.
+// A daemon that doesn't answer takes nothing of it back: what its list can't tell, why an app is stopped and
+// how often it crashed, is still there when the same daemon answers again. Pure: no I/O, no clock; one
+// thread. Bound: as many apps as a list may hold.
 //
 // Series (labels user, app, pm_id), and how rules decide on them what must never be taken for an incident,
 // and what must never be undone:
@@ -25,6 +27,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/base/time.h"
@@ -62,8 +65,22 @@ struct AppChange {
   std::string text;
 };
 
+// An app without autorestart that PM2 gave up. Its list says "stopped" then, as after a stop by hand: whoever
+// starts anew has to be told.
+struct GivenUpApp {
+  int64_t daemon_pid = 0;
+  int64_t started_ms = 0;  // its last start
+  std::string name;
+};
+
 class Pm2State {
  public:
+  // As a process before this one knew it; before the first frame. What the first list doesn't confirm is
+  // forgotten.
+  void Recall(int64_t pm_id, GivenUpApp app) { recalled_[pm_id] = std::move(app); }
+  // By pm_id: what a process after this one can't see.
+  std::map<int64_t, GivenUpApp> given_up() const;
+
   // Takes a frame that came at `now` (monotonic).
   std::vector<AppChange> Take(const v1::ReaderFrame& frame, Micros now);
 
@@ -71,10 +88,12 @@ class Pm2State {
   bool up() const { return up_; }
   bool stopped_by_hand() const { return stopped_by_hand_; }
   const std::string& version() const { return version_; }
+  // As last heard; while the daemon is not up, that is not known to be so any more.
   const std::map<int64_t, AppState>& apps() const { return apps_; }
 
  private:
   void TakeList(const v1::ReaderFrame& frame, Micros now, std::vector<AppChange>& changes);
+  bool Recalls(const v1::Pm2App& app) const;
   void TakeDown(const v1::ReaderFrame& frame, std::vector<AppChange>& changes);
   void TakeEvent(const v1::Pm2Event& event, Micros now, std::vector<AppChange>& changes);
 
@@ -83,6 +102,7 @@ class Pm2State {
   bool stopped_by_hand_ = false;
   int64_t daemon_pid_ = 0;
   std::string version_;
+  std::map<int64_t, GivenUpApp> recalled_;
   std::map<int64_t, AppState> apps_;
 };
 

@@ -5,9 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <functional>
 #include <utility>
 
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "agent/collectors/pm2/app_series.h"
 #include "common/base/log.h"
 #include "common/base/status.h"
 
@@ -15,44 +18,6 @@ namespace quell::agent {
 namespace {
 
 constexpr char kJob[] = "pm2";
-
-// What an event carries of its app, too: all that follows from state alone. `put(metric, value)`.
-void StateSeries(const AppState& s, Micros now, const std::function<void(std::string_view, double)>& put) {
-  put("pm2_app_online", s.online() ? 1 : 0);
-  // Whichever process the rest is about: a command is bound to it.
-  put("pm2_app_pid", static_cast<double>(s.app.pid()));
-  if (s.app.started_ms() != 0) put("pm2_app_started_seconds", static_cast<double>(s.app.started_ms()) / 1e3);
-  put("pm2_app_unplanned_exits_total", static_cast<double>(s.unplanned));
-  put("pm2_app_unplanned_exits_5m", static_cast<double>(s.recent_exits(now)));
-  put("pm2_app_given_up", s.given_up ? 1 : 0);
-  put("pm2_app_stopped_by_hand", s.by_hand ? 1 : 0);
-  put("pm2_app_waiting", s.down_since != 0 ? 1 : 0);
-  put("pm2_app_down_seconds", s.down_since != 0 ? static_cast<double>(now - s.down_since) / 1e6 : 0);
-}
-
-// pm2-prom-module's numbers: 0 unknown, 1 running, 2 pending, 3 stopped, 4 errored.
-double StatusNumber(std::string_view status) {
-  if (status == "online" || status == "one-launch-status") return 1;
-  if (status == "launching" || status == "stopping" || status == "waiting restart") return 2;
-  if (status == "stopped") return 3;
-  return status == "errored" ? 4 : 0;
-}
-
-struct Reported {
-  std::string_view name;  // PM2's
-  std::string_view metric;
-  double factor;
-};
-constexpr double kMiB = 1 << 20;
-constexpr Reported kReported[] = {{"Event Loop Latency", "pm2_app_event_loop_lag_seconds", 1e-3},
-                                  {"Event Loop Latency p95", "pm2_app_event_loop_lag_p95_seconds", 1e-3},
-                                  {"Used Heap Size", "pm2_app_heap_used_bytes", kMiB},
-                                  {"Heap Size", "pm2_app_heap_size_bytes", kMiB},
-                                  {"Active handles", "pm2_app_active_handles", 1},
-                                  {"Active requests", "pm2_app_active_requests", 1},
-                                  {"HTTP", "pm2_app_http_requests_per_minute", 1},
-                                  {"HTTP Mean Latency", "pm2_app_http_latency_mean_seconds", 1e-3},
-                                  {"HTTP P95 Latency", "pm2_app_http_latency_p95_seconds", 1e-3}};
 
 void AddLabel(v1::SeriesDefinition& series, const char* name, const std::string& value) {
   if (value.empty()) return;
@@ -64,14 +29,20 @@ void AddLabel(v1::SeriesDefinition& series, const char* name, const std::string&
 }  // namespace
 
 Pm2Collector::Pm2Collector(std::string root, std::vector<std::string> users, Micros every, Clock& clock,
-                           CollectorSink& sink)
+                           CollectorSink& sink, Disk& disk, std::string memory)
     : root_(std::move(root)),
       every_(every),
       clock_(clock),
       sink_(sink),
-      wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+      wake_fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      memory_(disk, std::move(memory)) {
   Require(wake_fd_ >= 0, "making an eventfd for the PM2 collector");
-  for (const std::string& user : users) users_.emplace(user, root_).first->second.heard = clock.Monotonic();
+  absl::MutexLock lock(&mutex_);
+  for (const std::string& name : users) {
+    User& user = users_.emplace(name, root_).first->second;
+    user.heard = clock.Monotonic();
+    Recall(name, user);
+  }
   thread_ = NamedThread("pm2-frames", [this] { Listen(); });
 }
 
@@ -177,7 +148,7 @@ void Pm2Collector::Push(const std::string& name, User& user, const AppChange& ch
   if (change.pm_id >= 0) AddLabel(labels, "pm_id", std::to_string(change.pm_id));
   AddLabel(labels, "user", name);
   *event.mutable_labels() = labels.labels();
-  const auto put = [&](std::string_view metric, double value) {
+  const PutValue put = [&](std::string_view metric, double value) {
     v1::EventSample* sample = event.add_samples();
     *sample->mutable_series() = labels;
     sample->mutable_series()->set_name(std::string(metric));
@@ -186,12 +157,38 @@ void Pm2Collector::Push(const std::string& name, User& user, const AppChange& ch
   };
   const auto app = user.state.apps().find(change.pm_id);
   if (change.pm_id < 0) {
-    put("pm2_up", user.state.up() ? 1 : 0);
-    put("pm2_daemon_stopped_by_hand", user.state.stopped_by_hand() ? 1 : 0);
+    DaemonSeries(user.state, put);
   } else if (app != user.state.apps().end()) {
     StateSeries(app->second, now, put);
   }
   sink_.Add(std::move(event));
+}
+
+// ---- what outlives the process
+
+void Pm2Collector::Recall(const std::string& name, User& user) {
+  const std::string prefix = absl::StrCat(name, "/");
+  for (const auto& [key, value] : memory_.Under(prefix)) {
+    const std::vector<std::string> parts = absl::StrSplit(value, absl::MaxSplits(' ', 2));
+    GivenUpApp app;
+    int64_t pm_id = 0;
+    if (parts.size() == 3 && absl::SimpleAtoi(key.substr(prefix.size()), &pm_id) &&
+        absl::SimpleAtoi(parts[0], &app.daemon_pid) && absl::SimpleAtoi(parts[1], &app.started_ms)) {
+      app.name = parts[2];
+      user.state.Recall(pm_id, std::move(app));
+    }
+  }
+}
+
+void Pm2Collector::Remember(const std::string& name, const User& user) {
+  std::map<std::string, std::string> gone = memory_.Under(absl::StrCat(name, "/"));
+  for (const auto& [pm_id, app] : user.state.given_up()) {
+    const std::string key = absl::StrCat(name, "/", pm_id);
+    // Beyond the bound it counts as stopped by hand after a start: nothing is done that was not asked for.
+    memory_.Set(key, absl::StrCat(app.daemon_pid, " ", app.started_ms, " ", app.name));
+    gone.erase(key);
+  }
+  for (const auto& [key, value] : gone) memory_.Erase(key);
 }
 
 // ---- series
@@ -211,30 +208,33 @@ absl::Status Pm2Collector::Collect(Clock& clock, CollectorSink& sink) {
                       why.empty() ? "" : ": ", why);
     } else {
       PutUser(name, user, now);
+      if (user.state.up()) Remember(name, user);
     }
   }
   sink.Add(table_.Finish(kJob, now));
-  return missing.empty() ? absl::OkStatus() : absl::UnavailableError(missing);
+  if (!missing.empty()) return absl::UnavailableError(missing);
+  return Annotate(memory_.Save(), "remembering what PM2 gave up");
 }
 
 void Pm2Collector::PutUser(const std::string& name, User& user, Micros now) {
   if (!user.state.known()) return;
-  table_.Put("pm2_up", {{"user", name}}, user.state.up() ? 1 : 0);
-  table_.Put("pm2_daemon_stopped_by_hand", {{"user", name}}, user.state.stopped_by_hand() ? 1 : 0);
+  DaemonSeries(user.state, [&](std::string_view metric, double value) {
+    mutex_.AssertHeld();
+    table_.Put(metric, {{"user", name}}, value);
+  });
   table_.Put("pm2_reader_events_dropped_total", {{"user", name}},
              static_cast<double>(user.dropped + user.withheld));
+  if (!user.state.up()) return;  // its apps' series end: nothing is known of them now
   user.processes.Begin();
   for (const auto& [pm_id, state] : user.state.apps()) {
     const v1::Pm2App& app = state.app;
     const std::string id = std::to_string(pm_id);
-    const auto put = [&](std::string_view metric, double value) {
+    const PutValue put = [&](std::string_view metric, double value) {
       mutex_.AssertHeld();
       table_.Put(metric, {{"app", app.name()}, {"pm_id", id}, {"user", name}}, value);
     };
     StateSeries(state, now, put);
-    put("pm2_app_status", StatusNumber(app.status()));
-    put("pm2_app_restarts", static_cast<double>(app.restarts()));
-    put("pm2_app_restart_delay_seconds", static_cast<double>(app.restart_delay_ms()) / 1e3);
+    ListSeries(app, put);
     ProcessReading process;
     if (app.pid() > 0) process = user.processes.Read(app.pid());
     const bool vanished = app.status() == "online" && process.seen && !process.alive;
@@ -244,11 +244,6 @@ void Pm2Collector::PutUser(const std::string& name, User& user, Micros now) {
       put("pm2_app_resident_memory_bytes", process.resident_bytes);
       put("pm2_app_threads", process.threads);
     }
-    if (app.max_memory_bytes() > 0)
-      put("pm2_app_max_memory_bytes", static_cast<double>(app.max_memory_bytes()));
-    for (const Reported& row : kReported)
-      for (const v1::Pm2Metric& metric : app.metrics())
-        if (metric.name() == row.name) put(row.metric, metric.value() * row.factor);
   }
   user.processes.End();
 }

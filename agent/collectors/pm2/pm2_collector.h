@@ -15,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "agent/collectors/collector.h"
 #include "agent/collectors/host/proc_file.h"
+#include "agent/collectors/key_memory.h"
 #include "agent/collectors/pm2/app_state.h"
 #include "agent/collectors/pm2/frame_reader.h"
 #include "agent/collectors/pm2/processes.h"
@@ -33,9 +34,10 @@ class Pm2Collector final : public Collector {
   static constexpr double kEventBurst = 300;
   static constexpr double kEventsPerSecond = 20;
 
-  // `users` are those a reader is expected for.
+  // `users` are those a reader is expected for. `memory`: a file of this collector's own for what PM2's list
+  // doesn't say; empty: nothing outlives the process.
   Pm2Collector(std::string root, std::vector<std::string> users, Micros every, Clock& clock,
-               CollectorSink& sink);
+               CollectorSink& sink, Disk& disk = RealDisk(), std::string memory = "");
   ~Pm2Collector() override;
 
   // Takes over `fd`, a connected stream socket to that user's quell-pm2-reader. A user that is not expected
@@ -71,6 +73,8 @@ class Pm2Collector final : public Collector {
   void Push(const std::string& name, User& user, const AppChange& change, Micros now)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void PutUser(const std::string& name, User& user, Micros now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Recall(const std::string& name, User& user) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Remember(const std::string& name, const User& user) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Wake();
 
   const std::string root_;
@@ -82,6 +86,8 @@ class Pm2Collector final : public Collector {
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::map<std::string, User> users_ ABSL_GUARDED_BY(mutex_);
   SeriesTable table_ ABSL_GUARDED_BY(mutex_);
+  // "USER/PM_ID" -> "DAEMON_PID STARTED_MS NAME"
+  KeyMemory memory_ ABSL_GUARDED_BY(mutex_);
   Micros collected_ ABSL_GUARDED_BY(mutex_) = 0;  // monotonic; time of the last collection
   NamedThread thread_;
 };

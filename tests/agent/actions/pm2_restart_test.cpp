@@ -96,10 +96,18 @@ TEST(Pm2Restart, UndoesNothingThatSomebodyStopped) {
   // PM2's.
   v1::Pm2App app = App(0, 0, "stopped");
   app.set_autorestart(false);
-  EXPECT_THAT(JudgePm2Restart(Wanted(0, 50), {app}).reason, HasSubstr("stopped by hand"));
-  EXPECT_EQ(JudgePm2Restart(Wanted(), {app}).reason, "");
-  app.set_exit_code(1);
-  EXPECT_EQ(JudgePm2Restart(Wanted(0, 50), {app}).reason, "");
+  for (const int code : {0, 1}) {  // a handler of SIGINT may well end with another code than 0
+    app.set_exit_code(code);
+    EXPECT_THAT(JudgePm2Restart(Wanted(0, 50), {app}).reason, HasSubstr("stopped by hand"));
+    EXPECT_THAT(JudgePm2Restart(Wanted(0, 50, app.started_ms()), {app}).reason, HasSubstr("stopped by hand"));
+    EXPECT_EQ(JudgePm2Restart(Wanted(0, 0, app.started_ms()), {app}).reason, "");
+    EXPECT_THAT(JudgePm2Restart(Wanted(), {app}).reason, HasSubstr("stopped by hand"))
+        << "no evidence is no evidence of a crash";
+    // Of another process of the app there is evidence, of this one there is none.
+    const Pm2Judgement other = JudgePm2Restart(Wanted(1, 51), {app, App(1, 51, "online")});
+    ASSERT_EQ(other.targets.size(), 1u);
+    EXPECT_EQ(other.targets[0].pm_id(), 1);
+  }
   EXPECT_EQ(JudgePm2Restart(Wanted(), {App(0, 0, "errored")}).reason, "");
 }
 
@@ -166,6 +174,9 @@ TEST_F(RealPm2, StartsAGivenUpAppOnceAndNotOneThatAPersonStartedAgain) {
   ASSERT_TRUE(test::WaitFor([&] { return daemon_->AppStatus("fails") == "stopped"; }));
   v1::Pm2Restart& restart = *request_.mutable_action()->mutable_pm2_restart();
   restart.set_app("fails");
+  // Without evidence that it was gone, who stopped it is not known.
+  EXPECT_THAT(action_->Check(request_, RealClock()).reason(), HasSubstr("stopped by hand"));
+  restart.add_expect()->set_pm_id(2);
   const v1::WorkerResult check = action_->Check(request_, RealClock());
   ASSERT_TRUE(check.ok()) << check.reason();
   *restart.mutable_expect() = check.before();
@@ -189,6 +200,27 @@ TEST_F(RealPm2, LeavesAloneWhatSomebodyStopped) {
   EXPECT_EQ(run.refusal(), v1::REFUSAL_CHECK);
   EXPECT_THAT(run.reason(), HasSubstr("stopped by hand"));
   EXPECT_EQ(daemon_->AppStatus("portal"), "stopped");
+}
+
+// It hangs, and ends with an error when it is told to end.
+TEST_F(RealPm2, LeavesAloneWhatSomebodyStoppedThoughItsExitCodeSaysFailure) {
+  ASSERT_TRUE(daemon_
+                  ->StartApps({{.name = "sulks",
+                                .source = "process.on('SIGINT', () => process.exit(1));"
+                                          "console.log('up'); setInterval(() => {}, 1000);",
+                                .settings = R"({"autorestart": false})"}})
+                  .ok());
+  v1::Pm2Restart& restart = *request_.mutable_action()->mutable_pm2_restart();
+  restart.set_app("sulks");
+  ASSERT_TRUE(test::WaitFor([&] { return daemon_->AppStatus("sulks") == "online"; }));
+  const v1::WorkerResult alive = action_->Check(request_, RealClock());
+  ASSERT_TRUE(alive.ok()) << alive.reason();
+  *restart.mutable_expect() = alive.before();
+  ASSERT_TRUE(daemon_->Command({"stop", "sulks"}).ok());
+  const v1::WorkerResult run = action_->Run(request_, RealClock());
+  EXPECT_EQ(run.refusal(), v1::REFUSAL_CHECK);
+  EXPECT_THAT(run.reason(), HasSubstr("stopped by hand"));
+  EXPECT_EQ(daemon_->AppStatus("sulks"), "stopped");
 }
 
 TEST_F(RealPm2, RefusesWhenHealedByPm2ItselfAfterACrash) {

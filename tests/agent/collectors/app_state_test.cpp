@@ -67,6 +67,11 @@ class AppStateTest : public testing::Test {
     for (int64_t code : exit.stop_codes) event->add_stop_exit_codes(code);
     return Send(frame);
   }
+  void Silence() {
+    v1::ReaderFrame down;
+    down.set_daemon_error("waiting for the PM2 daemon: no answer");
+    Send(down);
+  }
   const AppState& App() { return state_.apps().at(0); }
   void ExpectNoIncident() {
     EXPECT_FALSE(App().given_up);
@@ -284,7 +289,6 @@ TEST_F(AppStateTest, DaemonGoneAndAnotherInItsPlace) {
   EXPECT_EQ(gone[0].kind, "pm2.daemon.gone");
   EXPECT_FALSE(state_.up());
   EXPECT_FALSE(state_.stopped_by_hand());
-  EXPECT_TRUE(state_.apps().empty());
   EXPECT_TRUE(Send(down).empty());
   const auto back = List("online", 300, 8);
   ASSERT_EQ(back.size(), 1u);
@@ -294,6 +298,72 @@ TEST_F(AppStateTest, DaemonGoneAndAnotherInItsPlace) {
   Exits({.status = "errored"});
   EXPECT_EQ(List("online", 400, 9).at(0).kind, "pm2.daemon.back");
   EXPECT_EQ(App().unplanned, 0);
+}
+
+// What a list can't tell is remembered while the daemon says nothing: why an app is stopped, and how often it
+// crashed.
+TEST_F(AppStateTest, ADaemonThatWasSilentForAWhileFindsWhatWasKnown) {
+  Exits({.code = 4, .autorestart = false});
+  Silence();
+  List("stopped", 0);
+  EXPECT_TRUE(App().given_up);
+  EXPECT_FALSE(App().by_hand);
+  Silence();
+  List("stopped", 0, 8);
+  EXPECT_FALSE(App().given_up) << "another daemon: nobody knows";
+  EXPECT_TRUE(App().by_hand);
+}
+
+TEST_F(AppStateTest, ACrashLoopOutlivesASilentDaemon) {
+  for (int i = 0; i < 2; ++i) {
+    Exits({.restarts = i});
+    Event("online", "launching", false, i + 1);
+  }
+  Silence();
+  List("online", 103);
+  EXPECT_EQ(App().recent_exits(now_), 2);
+  Exits({.restarts = 2});
+  now_ += 4 * kSecond;
+  Silence();
+  now_ += 4 * kSecond;
+  List("waiting restart", 103);
+  EXPECT_EQ(App().recent_exits(now_), 3);
+  EXPECT_EQ(now_ - App().down_since, 8 * kSecond);
+}
+
+TEST_F(AppStateTest, AProcessAfterThisOneIsToldWhatPm2GaveUp) {
+  List("online", 100, 7, 1000);
+  Exits({.code = 4, .autorestart = false, .started_ms = 1000});
+  List("stopped", 0, 7, 1000);
+  const auto given_up = state_.given_up();
+  ASSERT_EQ(given_up.size(), 1u);
+  const auto anew = [&](int64_t daemon, int64_t started_ms, const std::string& status) {
+    state_ = Pm2State();
+    for (const auto& [pm_id, app] : given_up) state_.Recall(pm_id, app);
+    List(status, 0, daemon, started_ms);
+  };
+  anew(7, 1000, "stopped");
+  EXPECT_TRUE(App().given_up);
+  EXPECT_FALSE(App().by_hand);
+  anew(8, 1000, "stopped");
+  EXPECT_TRUE(App().by_hand) << "another daemon's";
+  EXPECT_FALSE(App().given_up);
+  anew(7, 2000, "stopped");
+  EXPECT_TRUE(App().by_hand) << "it was started since, and stopped by nobody knows whom";
+  anew(7, 1000, "online");
+  List("stopped", 0, 7, 1000);
+  EXPECT_TRUE(App().by_hand) << "it ran when it was looked at first";
+}
+
+// The bus goes on while lists are late: what it says counts.
+TEST_F(AppStateTest, EventsAreHeardWhileTheListIsLate) {
+  Silence();
+  Exits({.status = "errored"});
+  EXPECT_FALSE(state_.up());
+  EXPECT_TRUE(App().given_up);
+  List("errored", 0);
+  EXPECT_TRUE(App().given_up);
+  EXPECT_EQ(App().unplanned, 1);
 }
 
 TEST_F(AppStateTest, ADaemonToldToEnd) {

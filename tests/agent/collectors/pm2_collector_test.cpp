@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 
+#include "common/base/disk.h"
 #include "common/base/file.h"
 #include "common/metrics/metrics.h"
 #include "tests/agent/collectors/recording_sink.h"
@@ -226,6 +227,45 @@ TEST_F(Pm2CollectorTest, ADaemonThatIsDownEndsItsAppsSeries) {
   EXPECT_EQ(Collect().count(std::string("pm2_app_online") + kApp), 0u);
   EXPECT_EQ(sink_.EventsOf("pm2.daemon.gone"), 1);
   EXPECT_TRUE(status_.ok()) << status_;
+  Send(ListFrame());
+  ASSERT_TRUE(CollectUntil(R"(pm2_up{user="deploy"})", 1));
+  EXPECT_EQ(Collect().at(std::string("pm2_app_online") + kApp), 1);
+}
+
+TEST_F(Pm2CollectorTest, WhatPm2GaveUpOutlivesTheAgent) {
+  MemoryDisk disk;
+  const std::string given_up = std::string("pm2_app_given_up") + kApp;
+  v1::ReaderFrame stopped = ListFrame();
+  stopped.mutable_apps(0)->set_status("stopped");
+  stopped.mutable_apps(0)->set_pid(0);
+  for (const double expected : {0, 1, 1}) {
+    Pm2Collector collector(kRoot, {"deploy"}, kSecond, clock_, sink_, disk, "/state/pm2");
+    int ends[2];
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
+    reader_.reset(ends[0]);
+    collector.Attach("deploy", ends[1]);
+    const auto becomes = [&](double value) {
+      return WaitFor([&] {
+        EXPECT_TRUE(collector.Collect(clock_, sink_).ok());
+        const auto values = sink_.Values("pm2");
+        return values.count(given_up) != 0 && values.at(given_up) == value;
+      });
+    };
+    Send(expected == 0 ? ListFrame() : stopped);
+    EXPECT_TRUE(becomes(expected));
+    if (expected == 1) continue;
+    v1::ReaderFrame exit;
+    exit.set_daemon_up(true);
+    v1::Pm2Event* event = exit.add_events();
+    event->set_event("exit");
+    event->set_app("web");
+    event->set_pm_id(4);
+    event->set_status("stopped");
+    event->set_exit_code(3);
+    Send(exit);
+    EXPECT_TRUE(becomes(1));
+  }
+  EXPECT_EQ(*disk.Read("/state/pm2", 1000), "deploy/4\t7 1795403704314 web\n");
 }
 
 TEST_F(Pm2CollectorTest, AReaderThatGoesIsMissedAfterAGrace) {

@@ -164,8 +164,9 @@ TEST(Never, N07_AnActionThatEndsAProcessCarriesItsEvidenceBudget) {
   EXPECT_EQ(s.Command().evidence_budget_bytes(), 1u << 20);
 }
 
-// Fifty hosts for a day: people reload, restart and stop apps, crashes heal, hosts reboot, agents and the
-// controller are started anew, configuration is loaded, the clock steps, a signal flickers below its `for`.
+// The engine's part of it: events of fifty hosts for a day, reboots, starts of the controller, configurations
+// that are loaded and a clock that steps make no incident of themselves. What the rules and the liveness of
+// hosts make of such a day is in healthy_day_test.cpp.
 TEST(Never, N11_AHealthyDayIsSilent) {
   Scenario s(50);
   uint64_t seed = 20261123;

@@ -52,6 +52,24 @@ TEST_F(GlobalTest, SumsOverHosts) {
   EXPECT_EQ(GlobalEdges(), "FC");
 }
 
+TEST_F(GlobalTest, WhatNoDaemonTellsOfIsHeld) {
+  StartGlobal(OneGroup("  - {alert: GivenUp, expr: 'sum by (app) (pm2_app_given_up) > 0'}\n"));
+  const auto tell = [&](double up, double given_up) {
+    for (int i = 0; i < 20; ++i) {
+      Put("h1", "pm2_up", {{"user", "deploy"}}, up);
+      Put("h1", "pm2_app_given_up", {{"user", "deploy"}, {"app", "portal"}}, given_up);
+      Put("h1", "quell_collector_up", {{"collector", "pm2"}}, 1);
+      TickAll(kSecond);
+    }
+  };
+  tell(1, 1);
+  ASSERT_EQ(GlobalEdges(), "F");
+  tell(0, StaleMarker());
+  EXPECT_EQ(GlobalEdges(), "FH");
+  tell(1, 0);
+  EXPECT_EQ(GlobalEdges(), "FHC");
+}
+
 TEST_F(GlobalTest, APartIsNotTheWhole) {
   StartGlobal(OneGroup("  - {alert: NoLoad, expr: absent(node_load1)}\n"));
   complete = false;

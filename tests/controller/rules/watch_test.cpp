@@ -88,6 +88,41 @@ TEST_F(WatchTest, AnEndedSeriesIsNotHealth) {
   EXPECT_EQ(WatchValues(), "FN");
 }
 
+// The probe fails still; that PM2 says nothing makes the rule's result empty, and nothing well.
+TEST_F(WatchTest, OneEndedSideOfARuleIsNotHealth) {
+  Start(OneGroup(
+      "  - {alert: AppHung, expr: 'probe_success == 0 and on (instance, user, app) pm2_app_online == 1'}\n"));
+  Up("h1", "web-1");
+  const auto put = [&](double online, double up) {
+    const uint32_t probe = shard->SeriesFor("h1", "probe_success", kPortal, "probe");
+    shard->Append("h1", probe, {now, 0});
+    Put("h1", "pm2_app_online", kPortal, online);
+    Put("h1", "pm2_up", {{"user", "deploy"}}, up);
+  };
+  put(1, 1);
+  Run(2 * kSecond);
+  shard->SetWatch(Cleared(), now);
+  Run(kSecond);
+  for (int i = 0; i < 5; ++i) {
+    put(StaleMarker(), 0);
+    Run(kSecond);
+  }
+  EXPECT_EQ(WatchValues(), "FN");
+  // Long after, when its end has left the window too.
+  for (int i = 0; i < 400; ++i) {
+    Put("h1", "pm2_up", {{"user", "deploy"}}, 0);
+    shard->Append("h1", shard->SeriesFor("h1", "probe_success", kPortal, "probe"), {now, 0});
+    Run(kSecond);
+  }
+  EXPECT_EQ(WatchValues(), "FN");
+  put(1, 1);
+  Run(kSecond);
+  EXPECT_EQ(WatchValues(), "FNF") << "it hangs still";
+  put(0, 1);
+  Run(kSecond);
+  EXPECT_EQ(WatchValues(), "FNFT");
+}
+
 TEST_F(WatchTest, LostHostIsNoData) {
   Start(OneGroup(kRules));
   Up("h1", "web-1");

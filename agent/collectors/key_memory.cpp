@@ -1,4 +1,4 @@
-#include "agent/collectors/changes/memory.h"
+#include "agent/collectors/key_memory.h"
 
 #include <utility>
 #include <vector>
@@ -11,21 +11,21 @@
 namespace quell::agent {
 namespace {
 
-constexpr uint64_t kLargestFile = 5 * ChangeMemory::kMostBytes;  // a byte is escaped as four at most
+constexpr uint64_t kLargestFile = 5 * KeyMemory::kMostBytes;  // a byte is escaped as four at most
 
 // CEscape, so that a tab or a newline in a name ends neither key nor line.
 std::string Escape(const std::string& text) { return absl::CEscape(text); }
 
 }  // namespace
 
-ChangeMemory::ChangeMemory(Disk& disk, std::string path) : disk_(disk), path_(std::move(path)) { Load(); }
+KeyMemory::KeyMemory(Disk& disk, std::string path) : disk_(disk), path_(std::move(path)) { Load(); }
 
-void ChangeMemory::Load() {
+void KeyMemory::Load() {
   if (path_.empty()) return;
   const auto text = disk_.Read(path_, kLargestFile);
   if (!text.ok()) {
     if (!absl::IsNotFound(text.status()))
-      LogWarning("what was seen of changes is lost: %s", text.status().message());
+      LogWarning("what was seen before is lost: %s", text.status().message());
     return;
   }
   for (absl::string_view line : absl::StrSplit(*text, '\n', absl::SkipEmpty())) {
@@ -37,12 +37,12 @@ void ChangeMemory::Load() {
   dirty_ = false;
 }
 
-std::optional<std::string> ChangeMemory::Find(const std::string& key) const {
+std::optional<std::string> KeyMemory::Find(const std::string& key) const {
   const auto found = values_.find(key);
   return found == values_.end() ? std::nullopt : std::optional<std::string>(found->second);
 }
 
-bool ChangeMemory::Set(const std::string& key, std::string value) {
+bool KeyMemory::Set(const std::string& key, std::string value) {
   const auto found = values_.find(key);
   const bool known = found != values_.end();
   if (known && found->second == value) return true;
@@ -54,7 +54,7 @@ bool ChangeMemory::Set(const std::string& key, std::string value) {
   return dirty_ = true;
 }
 
-void ChangeMemory::Erase(const std::string& key) {
+void KeyMemory::Erase(const std::string& key) {
   const auto found = values_.find(key);
   if (found == values_.end()) return;
   bytes_ -= key.size() + found->second.size();
@@ -62,7 +62,7 @@ void ChangeMemory::Erase(const std::string& key) {
   dirty_ = true;
 }
 
-std::map<std::string, std::string> ChangeMemory::Under(const std::string& prefix) const {
+std::map<std::string, std::string> KeyMemory::Under(const std::string& prefix) const {
   std::map<std::string, std::string> found;
   for (auto it = values_.lower_bound(prefix); it != values_.end(); ++it) {
     if (it->first.compare(0, prefix.size(), prefix) != 0) break;
@@ -71,7 +71,7 @@ std::map<std::string, std::string> ChangeMemory::Under(const std::string& prefix
   return found;
 }
 
-absl::Status ChangeMemory::Save() {
+absl::Status KeyMemory::Save() {
   if (!dirty_ || path_.empty()) return absl::OkStatus();
   std::string text;
   for (const auto& [key, value] : values_) absl::StrAppend(&text, Escape(key), "\t", Escape(value), "\n");

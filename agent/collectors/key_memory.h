@@ -1,7 +1,7 @@
-// What the collector of changes saw last, by place: so that what changed while the agent was away is told
-// when it is back, and what was there at the very first look is not. One file in the agent's state directory,
-// its own: a damaged one is as good as none. Pure but for Load and Save; owned by the collector, used by its
-// thread.
+// What a collector saw last, by key, so that a process after this one knows it: of changes, that what changed
+// while the agent was away is told when it is back and what was there at the very first look is not; of PM2,
+// why an app is stopped. One file in the agent's state directory for each, its own: a damaged one is as good
+// as none. Pure but for the constructor and Save; owned by a collector, which keeps its threads apart.
 //
 // Format: a line each, "KEY\tVALUE", C-escaped; at most 2,000 keys and 1 MiB before escaping. A key begins
 // with the kind of place.
@@ -15,13 +15,13 @@
 
 namespace quell::agent {
 
-class ChangeMemory {
+class KeyMemory {
  public:
   static constexpr size_t kMostKeys = 2'000;
   static constexpr size_t kMostBytes = 1 << 20;  // of keys and values
 
   // `path` empty: nothing outlives the process.
-  ChangeMemory(Disk& disk, std::string path);
+  KeyMemory(Disk& disk, std::string path);
 
   // nullopt: never looked at.
   std::optional<std::string> Find(const std::string& key) const;
