@@ -2,25 +2,39 @@
 
 #include <algorithm>
 
+#include "controller/policy/bind.h"
+
 namespace quell::policy {
 namespace {
 
 using engine::Outcome;
 using engine::State;
 
-bool Covers(const v1::Hold& hold, const std::string& policy, const v1::Host* host,
-            const v1::Incident* incident) {
+// "deploy/portal" is held under that name, and under "portal".
+bool IsNamed(const std::string& target, const std::string& name) {
+  return target == name || target.substr(target.find('/') + 1) == name;
+}
+
+bool IsAbout(const Intended& what, const std::string& service) {
+  if (IsNamed(what.group, service) || IsNamed(TargetOf(what.action), service)) return true;
+  if (what.action.postgres_terminate().database() == service ||
+      what.action.postgres_cancel().database() == service) {
+    return true;
+  }
+  if (what.incident == nullptr) return false;
+  const auto& services = what.incident->services();
+  return std::find(services.begin(), services.end(), service) != services.end();
+}
+
+bool Covers(const v1::Hold& hold, const Intended& what) {
   const std::string& scope = hold.scope();
   if (scope == "all") return true;
   const size_t colon = scope.find(':');
   if (colon == std::string::npos) return true;  // what can't be read holds everything
   const std::string kind = scope.substr(0, colon), name = scope.substr(colon + 1);
-  if (kind == "policy") return name == policy;
-  if (kind == "host") return host != nullptr && (host->name() == name || host->id() == name);
-  if (kind != "service") return true;
-  if (incident == nullptr) return false;
-  const auto& services = incident->services();
-  return std::find(services.begin(), services.end(), name) != services.end();
+  if (kind == "policy") return name == what.policy;
+  if (kind == "host") return what.host != nullptr && (what.host->name() == name || what.host->id() == name);
+  return kind != "service" || IsAbout(what, name);
 }
 
 std::string CheckScope(const State& state, const std::string& scope) {
@@ -55,11 +69,15 @@ v1::Payload Ended(const std::string& id, const std::string& by) {
 
 }  // namespace
 
-const v1::Hold* FindHold(const State& state, const std::string& policy, const v1::Host* host,
-                         const v1::Incident* incident, Micros now) {
+Intended IntendedBy(const State& state, const v1::CommandEntry& command) {
+  return {command.policy(), engine::FindOrNull(state.hosts, command.host_id()),
+          engine::FindOrNull(state.incidents, command.incident()), command.typed(), command.group()};
+}
+
+const v1::Hold* FindHold(const State& state, const Intended& what, Micros now) {
   for (const auto& [id, hold] : state.holds) {
     if (hold.until_us() != 0 && hold.until_us() <= now) continue;
-    if (Covers(hold, policy, host, incident)) return &hold;
+    if (Covers(hold, what)) return &hold;
   }
   return nullptr;
 }
