@@ -13,8 +13,8 @@ using Entry = v1::CommandEntry;
 
 constexpr char kPrefix[] = "verify/";
 
-// After a hold's end, for the sample that shows that the condition stayed: several of the slowest
-// collector's.
+// After a hold's end, for the sample that shows that the condition stayed: four rounds of the slowest
+// collector, as it is set up by default.
 constexpr Micros kSeenWithin = kMinute;
 
 bool Verifying(const Entry& command) {
