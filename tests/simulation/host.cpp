@@ -183,8 +183,8 @@ absl::StatusOr<uint64_t> SimHost::Start(const agent::WorkerJob& job) {
       bad_release = false;
     if (!world_.random.OneIn(4)) Heal();  // else it doesn't help
   }
-  if (job.request.task() != v1::WORKER_TASK_RUN) world_.Looks(*this);
-  const Micros longest = world_.random.OneIn(10) ? 6000 : 800;
+  const bool held = job.request.task() != v1::WORKER_TASK_RUN && world_.HeldMeanwhile(*this);
+  const Micros longest = held || world_.random.OneIn(10) ? 6000 : 800;
   const Micros takes = static_cast<Micros>(5 + world_.random.Below(longest)) * kMillisecond;
   world_.After(takes, [this, worker, job, life = life_] {
     if (life == life_) EndWorker(worker, job);

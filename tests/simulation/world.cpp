@@ -234,8 +234,8 @@ void World::NotCalledBack(const std::string& command, const SimHost& host) {
     Broken("command " + command + " was started on " + host.name + " after it was cancelled");
 }
 
-void World::Looks(SimHost& host) {
-  if (!chaos_ || !random.OneIn(20)) return;
+bool World::HeldMeanwhile(SimHost& host) {
+  if (!chaos_ || !random.OneIn(20)) return false;
   After(static_cast<Micros>(random.Below(400)) * kMillisecond, [this, &host] {
     if (random.OneIn(2)) host.Disconnect();
     v1::Payload payload;
@@ -243,6 +243,7 @@ void World::Looks(SimHost& host) {
     Hold(*payload.mutable_person_act());
     controller.Input(payload, "person:alice");
   });
+  return true;
 }
 
 // What is so, whatever anybody was told: a plan's hosts before this one's wave are not as ill as they were.

@@ -212,8 +212,8 @@ class World {
   void Delivered(const v1::Notice& notice);
   void Effect(const std::string& command, const SimHost& host);
   void Committed(const v1::Payload& payload);
-  // A host looks at a command: now and then somebody puts all on hold just then.
-  void Looks(SimHost& host);
+  // A host looks at a command: now and then somebody puts all on hold just then. Whether they do.
+  bool HeldMeanwhile(SimHost& host);
   // Persons that every host's sanctions ask for: 0, 1 or 2, by the seed.
   size_t approvals() const { return seed_ % 10 == 3 ? 1 : seed_ % 10 == 7 ? 2 : 0; }
   void EndedBadly(const std::string& command) { bad_ends.insert(command); }
