@@ -68,7 +68,8 @@ void Dispatch::Cancel(const std::string& command, const std::string& host_id) {
   auto id = HexDecode(command);
   if (!id.ok()) return;
   if (absl::Status sent = registry_.SendCancel(host_id, *id); !sent.ok()) {
-    LogWarning("the cancellation of command %s did not reach its host: %s", command, sent.message());
+    LogWarning("the cancellation of command %s did not reach its host, which is told when it is back: %s",
+               command, sent.message());
   }
 }
 

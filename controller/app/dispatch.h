@@ -27,6 +27,7 @@ class Dispatch {
 
   // Hands it over, or not; tells the engine which (CommandDelivered).
   void Send(const v1::CommandEntry& command);
+  // Without a stream it is lost: the engine asks for it again when the host is back.
   void Cancel(const std::string& command, const std::string& host_id);
 
  private:

@@ -160,6 +160,17 @@ void EngineLoop::RunStore() {
   }
 }
 
+// What was issued and called back within one commit is not handed over.
+std::set<std::string> EngineLoop::CancelledIn(const std::vector<Job>& jobs) {
+  std::set<std::string> ids;
+  for (const Job& job : jobs) {
+    for (const Effect& effect : job.effects) {
+      if (const auto* cancel = std::get_if<engine::CancelCommand>(&effect)) ids.insert(cancel->command);
+    }
+  }
+  return ids;
+}
+
 void EngineLoop::Commit(std::vector<Job> jobs) {
   engine::CommitGroup group;
   for (Job& job : jobs) {
@@ -180,9 +191,13 @@ void EngineLoop::Commit(std::vector<Job> jobs) {
   ++commits_;
   if (hook_) hook_("after", number, group);
   if (!group.records.empty()) rim_.HeadMoved(*head);
+  const std::set<std::string> cancelled = CancelledIn(jobs);
   for (Job& job : jobs) {
     for (auto& committed : job.committed) committed();
-    for (const Effect& effect : job.effects) Carry(effect);
+    for (const Effect& effect : job.effects) {
+      const auto* command = std::get_if<v1::CommandEntry>(&effect);
+      if (command == nullptr || !cancelled.contains(command->id())) Carry(effect);
+    }
     if (job.snapshot == nullptr) continue;
     SaveSnapshot(*job.snapshot, job.digest);
   }

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -85,6 +86,7 @@ class EngineLoop {
   void HandleInto(EngineInput input, Micros now, Job& job);
   void Resolve(std::vector<engine::Intent> intents, Job& job);
   void MaybeSnapshot(Job& job, Micros now, bool at_stop);
+  static std::set<std::string> CancelledIn(const std::vector<Job>& jobs);
   void Commit(std::vector<Job> jobs);
   void SaveSnapshot(const v1::Snapshot& snapshot, const std::string& digest);
   void Carry(const Effect& effect);

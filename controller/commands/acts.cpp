@@ -57,7 +57,8 @@ Targets FindTargets(const State& state, const v1::RunAct& act, const v1::Inciden
     const v1::Host* host = FindOrNull(state.hosts, host_id);
     if (host == nullptr) return {{}, Refuse(3, "there is no host " + host_id)};
     if (!seen.insert(host_id).second) continue;
-    std::string why = Withheld(state, kPersonPolicy, host, incident, act.action(), now);
+    std::string why = Withheld(
+        state, {kPersonPolicy, host, incident, act.action(), policy::GroupOf(act.action(), nullptr)}, now);
     if (!why.empty()) return {{}, Refuse(5, "withheld on " + host->name() + ": " + why)};
     targets.hosts.push_back(host);
   }
@@ -184,9 +185,7 @@ Outcome Approve(const State& state, const v1::CommandAct& act, const std::string
                     InForce(state, command.approvals(), command.requested_by()),
                     command.refusal() == v1::REFUSAL_APPROVAL ? command.reason() : ""};
   if (auto refused = RefuseApproval(asked, act, who)) return *std::move(refused);
-  const v1::Incident* incident = FindOrNull(state.incidents, command.incident());
-  std::string why = Withheld(state, command.policy(), FindOrNull(state.hosts, command.host_id()), incident,
-                             command.typed(), now);
+  std::string why = Withheld(state, policy::IntendedBy(state, command), now);
   if (!why.empty()) return Refuse(5, "withheld on " + command.host() + ": " + why);
   if (const v1::Plan* plan = RunningPlan(state, command.group()))
     return Refuse(5, "withheld: " + incidents::PlanName(state, *plan) + " of its group is under way");

@@ -56,9 +56,25 @@ Outcome Unknown(const Entry& command, std::string why, Micros now) {
   return One(edit);
 }
 
-Outcome Refused(const State& state, const Entry& command, const v1::CommandReport& report, Micros now) {
-  if (report.refusal() == v1::REFUSAL_DUPLICATE) return {};  // the journal's outcome follows
-  if (!Before(command.state())) return {};
+// When it happened at the host: not before the command was issued, however wrong the host's clock is.
+Micros TimeOf(const Entry& command, const v1::CommandReported& input, Micros now) {
+  if (input.at_us() == 0) return now;
+  return std::clamp(input.at_us(), std::min(command.issued_us(), now), now);
+}
+
+// After its start a host still refuses when the worker's last look says so; what was said before the start
+// and comes late is no word about it. A duplicate that is refused has this outcome in the host's journal.
+bool MayRefuse(const Entry& command, const v1::CommandReported& input, Micros now) {
+  if (Before(command.state())) return true;
+  if (command.state() != v1::RUNNING) return false;
+  return input.report().refusal() == v1::REFUSAL_DUPLICATE ||
+         (input.report().refusal() == v1::REFUSAL_CHECK &&
+          TimeOf(command, input, now) > command.started_us());
+}
+
+Outcome Refused(const State& state, const Entry& command, const v1::CommandReported& input, Micros now) {
+  const v1::CommandReport& report = input.report();
+  if (!MayRefuse(command, input, now)) return {};
   if (report.refusal() == v1::REFUSAL_STALE_NONCE) {
     if (command.expires_us() > now && command.deliveries() < kMostDeliveries) {
       CommandEdit edit(command.id());
@@ -79,12 +95,6 @@ Outcome Refused(const State& state, const Entry& command, const v1::CommandRepor
     *edit.With(Entry::kSessionsFieldNumber).mutable_sessions() = report.sessions();
   edit.With(Entry::kFinishedUsFieldNumber).set_finished_us(now);
   return One(edit);
-}
-
-// When it happened at the host: not before the command was issued, however wrong the host's clock is.
-Micros TimeOf(const Entry& command, const v1::CommandReported& input, Micros now) {
-  if (input.at_us() == 0) return now;
-  return std::clamp(input.at_us(), std::min(command.issued_us(), now), now);
 }
 
 void CopyReport(const v1::CommandReported& input, Micros finished, CommandEdit& edit) {
@@ -235,7 +245,7 @@ Outcome OnReported(const State& state, const v1::CommandReported& input, Micros 
   const v1::CommandState target = Target(input.report().outcome());
   switch (target) {
     case v1::REFUSED:
-      out.Add(Refused(state, *command, input.report(), now));
+      out.Add(Refused(state, *command, input, now));
       break;
     case v1::RUNNING:
       out.Add(Started(*command, input, now));
@@ -270,6 +280,18 @@ Outcome OnHostConnected(const State& state, const std::string& host_id, Micros n
   return out;
 }
 
+bool IsCalledBack(const Entry& command) {
+  return command.state() == v1::CANCELLED && command.issued_us() != 0;
+}
+
+std::vector<std::string> ToCallBack(const State& state, const std::string& host_id, Micros now) {
+  std::vector<std::string> ids;
+  for (const std::string& id : state.index.called_back_of_host.Of(host_id)) {
+    if (now < state.commands.at(id).finished_us() + kReportWithin) ids.push_back(id);
+  }
+  return ids;
+}
+
 Outcome OnControllerStarted(const State& state, Micros now) {
   Outcome out;
   for (const auto& [id, command] : state.commands) {
@@ -289,13 +311,9 @@ Outcome OnControllerStarted(const State& state, Micros now) {
 
 Outcome OnHoldSet(const State& state, const v1::Hold& hold, Micros now) {
   Outcome out;
-  State only;  // asks about this hold alone
-  only.holds.emplace(hold.id(), hold);
   for (const auto& [id, command] : state.commands) {
     if (!Before(command.state())) continue;
-    const v1::Host* host = FindOrNull(state.hosts, command.host_id());
-    const v1::Incident* incident = FindOrNull(state.incidents, command.incident());
-    if (policy::FindHold(only, command.policy(), host, incident, now) == nullptr) continue;
+    if (!policy::Covers(state, hold, policy::IntendedBy(state, command))) continue;
     CommandEdit edit(id);
     edit.State(v1::CANCELLED, "on hold: " + hold.why());
     edit.With(Entry::kFinishedUsFieldNumber).set_finished_us(now);

@@ -15,6 +15,11 @@ engine::Outcome OnReported(const engine::State& state, const v1::CommandReported
 // A session began: what was handed to the old one and not heard of is handed over again.
 engine::Outcome OnHostConnected(const engine::State& state, const std::string& host_id, Micros now);
 engine::Outcome OnControllerStarted(const engine::State& state, Micros now);
+// Cancelled after it was issued: a host may have it.
+bool IsCalledBack(const v1::CommandEntry& command);
+// Those of this host that it may still begin with: the word that they are cancelled may have been lost with
+// its stream, or with its agent's connection to the executor.
+std::vector<std::string> ToCallBack(const engine::State& state, const std::string& host_id, Micros now);
 // What the hold covers and has not started is cancelled.
 engine::Outcome OnHoldSet(const engine::State& state, const v1::Hold& hold, Micros now);
 // Proposals about a signal that cleared are withdrawn, and so is what policies ordered and no host has yet;

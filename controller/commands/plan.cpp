@@ -199,7 +199,9 @@ class Advance {
     for (int i = 0; i < Left(); ++i) {
       if (Target(i) == nullptr || Target(i)->deleted() || Target(i)->revoked())
         return plan_.hosts(static_cast<int>(plan_.begun()) + i) + " is not part of the fleet any more";
-      const v1::Hold* hold = policy::FindHold(state_, plan_.policy(), Target(i), incident, now_);
+      const v1::Hold* hold = policy::FindHold(
+          state_, {plan_.policy(), Target(i), incident, plan_.action(), policy::GroupOf(state_, plan_)},
+          now_);
       if (hold != nullptr) return "hold " + hold->id() + " by " + hold->by() + ": " + hold->why();
     }
     return "";
@@ -295,7 +297,8 @@ Outcome ApprovePlan(const State& state, const Plan& plan, const v1::CommandAct& 
   const v1::Incident* incident = FindOrNull(state.incidents, plan.incident());
   for (const std::string& id : plan.host_ids()) {
     const v1::Host* host = FindOrNull(state.hosts, id);
-    std::string why = Withheld(state, plan.policy(), host, incident, plan.action(), now);
+    std::string why =
+        Withheld(state, {plan.policy(), host, incident, plan.action(), policy::GroupOf(state, plan)}, now);
     if (!why.empty()) return Refuse(5, "withheld: " + why);
   }
   if (const Plan* other = RunningPlan(state, policy::GroupOf(state, plan)))

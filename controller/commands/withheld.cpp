@@ -3,7 +3,6 @@
 #include "controller/engine/outcome.h"
 #include "controller/policy/bind.h"
 #include "controller/policy/guards.h"
-#include "controller/policy/hold.h"
 #include "controller/policy/match.h"
 #include "controller/signals/correlation.h"
 
@@ -12,13 +11,12 @@ namespace quell::commands {
 using engine::FindOrNull;
 using engine::State;
 
-std::string Withheld(const State& state, const std::string& policy, const v1::Host* host,
-                     const v1::Incident* incident, const v1::Action& action, Micros now) {
-  if (policy::IsOwnTarget(action)) return policy::TargetOf(action) + " is part of quell itself";
-  if (const v1::Hold* hold = policy::FindHold(state, policy, host, incident, now)) {
+std::string Withheld(const State& state, const policy::Intended& what, Micros now) {
+  if (policy::IsOwnTarget(what.action)) return policy::TargetOf(what.action) + " is part of quell itself";
+  if (const v1::Hold* hold = policy::FindHold(state, what, now)) {
     return "hold " + hold->id() + " by " + hold->by() + ": " + hold->why();
   }
-  return policy::HostWontAct(host, policy::ActionName(action));
+  return policy::HostWontAct(what.host, policy::ActionName(what.action));
 }
 
 const v1::Signal* SignalAbout(const State& state, const v1::Incident* incident, const v1::Host& host,

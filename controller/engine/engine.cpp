@@ -324,6 +324,10 @@ class Cascade {
     Add(signals::OnHostEdge(state_, edge, now_));
     const std::string& id = edge.host().id();
     if (edge.kind() == v1::HostEdge::HOST_CONNECTED) Add(commands::OnHostConnected(state_, id, now_));
+    if (edge.kind() == v1::HostEdge::HOST_CONNECTED || edge.kind() == v1::HostEdge::HOST_CAPABILITY) {
+      for (const std::string& command : commands::ToCallBack(state_, id, now_))
+        handled_.intents.emplace_back(CancelCommand{command, id});
+    }
     RunningPlans();
     const auto& about = state_.index.signals_of_host.Of(id);
     dirty_signals_.insert(about.begin(), about.end());
@@ -438,9 +442,8 @@ class Cascade {
     const v1::CommandEntry* command = FindOrNull(state_.commands, id);
     if (command == nullptr) return;
     if (commands::WantsSending(*command) && !starting_) handled_.intents.emplace_back(SendCommand{id});
-    if (command->state() == v1::CANCELLED && command->issued_us() != 0) {
+    if (commands::IsCalledBack(*command))
       handled_.intents.emplace_back(CancelCommand{id, command->host_id()});
-    }
     Add(incidents::OnCommand(state_, *command, now_));
     Add(notify::OnCommand(state_, *command, now_));
     if (command->state() == v1::SUCCEEDED) Add(verify::OnSucceeded(state_, *command, now_));

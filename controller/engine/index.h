@@ -162,12 +162,13 @@ struct Index {
   Grouped<> commands_of_signal;
   Grouped<> in_flight_of_group;
   Grouped<> in_flight_of_host;
-  Grouped<> confirms_of_group;  // watches that ask for a newer sample
-  Grouped<> waiting_for_turn;   // keys of decisions, by the group that another one of is in the way
-  Grouped<> waiting_for_fleet;  // by policy and group, where too many are ill
-  Grouped<> open_incidents;     // by what joins signals into them
-  Grouped<> incidents_of_host;  // open, and about that host (by its name) alone
-  Grouped<> signals_of_host;    // by its id
+  Grouped<> called_back_of_host;  // cancelled after they were issued
+  Grouped<> confirms_of_group;    // watches that ask for a newer sample
+  Grouped<> waiting_for_turn;     // keys of decisions, by the group that another one of is in the way
+  Grouped<> waiting_for_fleet;    // by policy and group, where too many are ill
+  Grouped<> open_incidents;       // by what joins signals into them
+  Grouped<> incidents_of_host;    // open, and about that host (by its name) alone
+  Grouped<> signals_of_host;      // by its id
   Grouped<> hosts_of_name;
   Distinct ill_hosts;  // instances whose signal of that app fires
   AppHosts app_hosts;

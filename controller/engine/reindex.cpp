@@ -42,11 +42,12 @@ void ReindexCommand(State& state, const std::string& id) {
   const v1::CommandEntry& command = found == nullptr ? none : *found;
   const bool in_flight = found != nullptr && incidents::InFlight(command);
   index.commands.Set(id, found == nullptr ? 0 : commands::DueAt(command));
-  index.verifications.Set(id, found == nullptr ? 0 : verify::DueAt(command));
+  index.verifications.Set(id, found == nullptr ? 0 : verify::DueAt(state, command));
   index.ended_commands.Set(id, command.incident().empty() ? command.finished_us() : 0);
   index.commands_of_signal.Put(id, command.signal());
   index.in_flight_of_group.Put(id, in_flight ? command.group() : "");
   index.in_flight_of_host.Put(id, in_flight ? command.host_id() : "");
+  index.called_back_of_host.Put(id, commands::IsCalledBack(command) ? command.host_id() : "");
   if (found != nullptr) index.commands_of_group.Put({command.proposed_us(), id}, command.group());
 }
 
@@ -87,6 +88,8 @@ void ReindexWatch(State& state, const std::string& id) {
   if (confirms) *about.mutable_labels() = watch->labels();
   state.index.questions.Set(id, asks ? watch->until_us() : 0);
   state.index.confirms_of_group.Put(id, signals::AppOf(about));
+  const std::string verified = verify::CommandOf(id);
+  if (state.commands.contains(verified)) ReindexCommand(state, verified);
 }
 
 void ReindexDecision(State& state, const std::string& key) {

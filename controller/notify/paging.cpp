@@ -11,6 +11,7 @@
 #include "controller/notify/text.h"
 #include "controller/policy/match.h"
 #include "controller/signals/correlation.h"
+#include "controller/verify/verify.h"
 
 namespace quell::notify {
 namespace {
@@ -76,10 +77,11 @@ std::string Key(const Incident& incident, const std::string& receiver, const std
   return incident.id() + "/" + receiver + "/" + transition;
 }
 
-void Queue(const State& state, const Incident& incident, const std::string& receiver,
+// False: that one was queued before, and one key is one notice for ever.
+bool Queue(const State& state, const Incident& incident, const std::string& receiver,
            const std::string& transition, bool page, Micros now, Outcome& out) {
   const std::string key = Key(incident, receiver, transition);
-  if (state.notices.contains(key)) return;
+  if (state.notices.contains(key)) return false;
   v1::Payload payload;
   v1::Notice* notice = payload.mutable_notice_queued()->mutable_notice();
   Text text = Render(state, incident, transition);
@@ -102,16 +104,20 @@ void Queue(const State& state, const Incident& incident, const std::string& rece
     if (signal != nullptr && !hidden) *notice->add_signals() = *signal;
   }
   out.Add(std::move(payload));
+  return true;
 }
 
 // Wakes the audience's step that is due; returns whether there was anybody to wake.
-bool Page(const State& state, const Incident& incident, uint32_t step, const std::string& transition,
-          Micros now, Outcome& out) {
+bool Page(const State& state, const Incident& incident, uint32_t step, std::string transition, Micros now,
+          Outcome& out) {
   const std::vector<std::string> steps = Steps(state, incident.severity());
   if (steps.empty()) return false;
   step = std::min<uint32_t>(step, static_cast<uint32_t>(steps.size()) - 1);
   const std::string& receiver = steps[step];
-  Queue(state, incident, receiver, transition, true, now, out);
+  if (!Queue(state, incident, receiver, transition, true, now, out)) {
+    transition += "-" + std::to_string(incident.pages());  // woken anew for the same reason
+    Queue(state, incident, receiver, transition, true, now, out);
+  }
   IncidentEdit edit(incident.id());
   edit.With(Incident::kPagedFieldNumber).set_paged(true);
   edit.With(Incident::kPagedUsFieldNumber).set_paged_us(now);
@@ -276,7 +282,7 @@ Micros HoldingUntil(const State& state, const Incident& incident) {
   for (const std::string& id : incident.commands()) {
     const v1::CommandEntry* command = FindOrNull(state.commands, id);
     if (command == nullptr || command->verification() != v1::HOLDING) continue;
-    until = std::max(until, command->holding_since_us() + command->verify().hold_us());
+    until = std::max(until, verify::DueAt(state, *command));
   }
   return until;
 }

@@ -30,7 +30,7 @@ Ruling OwnTarget(const Question& q) {
 }
 
 Ruling OnHold(const Question& q) {
-  const v1::Hold* hold = FindHold(q.state, q.policy.name(), q.host, &q.incident, q.now);
+  const v1::Hold* hold = FindHold(q.state, {q.policy.name(), q.host, &q.incident, q.action, q.group}, q.now);
   if (hold == nullptr) return {};
   return Withhold("hold " + hold->id() + " by " + hold->by() + ": " + hold->why());
 }

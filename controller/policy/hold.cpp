@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "controller/policy/bind.h"
 #include "controller/signals/correlation.h"
 
 namespace quell::policy {
@@ -9,6 +10,11 @@ namespace {
 
 using engine::Outcome;
 using engine::State;
+
+// "deploy/portal" is held under that name, and under "portal".
+bool IsNamed(const std::string& target, const std::string& name) {
+  return target == name || target.substr(target.find('/') + 1) == name;
+}
 
 // A service that has a name of its own is held by its app's or database's name as well.
 bool IsAbout(const v1::Signal& signal, const std::string& name) {
@@ -25,17 +31,13 @@ bool IsOfService(const State& state, const v1::Incident& incident, const std::st
   });
 }
 
-bool Covers(const State& state, const v1::Hold& hold, const std::string& policy, const v1::Host* host,
-            const v1::Incident* incident) {
-  const std::string& scope = hold.scope();
-  if (scope == "all") return true;
-  const size_t colon = scope.find(':');
-  if (colon == std::string::npos) return true;  // what can't be read holds everything
-  const std::string kind = scope.substr(0, colon), name = scope.substr(colon + 1);
-  if (kind == "policy") return name == policy;
-  if (kind == "host") return host != nullptr && (host->name() == name || host->id() == name);
-  if (kind != "service") return true;
-  return incident != nullptr && IsOfService(state, *incident, name);
+bool IsAbout(const State& state, const Intended& what, const std::string& service) {
+  if (IsNamed(what.group, service) || IsNamed(TargetOf(what.action), service)) return true;
+  if (what.action.postgres_terminate().database() == service ||
+      what.action.postgres_cancel().database() == service) {
+    return true;
+  }
+  return what.incident != nullptr && IsOfService(state, *what.incident, service);
 }
 
 std::string CheckScope(const State& state, const std::string& scope) {
@@ -70,11 +72,26 @@ v1::Payload Ended(const std::string& id, const std::string& by) {
 
 }  // namespace
 
-const v1::Hold* FindHold(const State& state, const std::string& policy, const v1::Host* host,
-                         const v1::Incident* incident, Micros now) {
+bool Covers(const State& state, const v1::Hold& hold, const Intended& what) {
+  const std::string& scope = hold.scope();
+  if (scope == "all") return true;
+  const size_t colon = scope.find(':');
+  if (colon == std::string::npos) return true;  // what can't be read holds everything
+  const std::string kind = scope.substr(0, colon), name = scope.substr(colon + 1);
+  if (kind == "policy") return name == what.policy;
+  if (kind == "host") return what.host != nullptr && (what.host->name() == name || what.host->id() == name);
+  return kind != "service" || IsAbout(state, what, name);
+}
+
+Intended IntendedBy(const State& state, const v1::CommandEntry& command) {
+  return {command.policy(), engine::FindOrNull(state.hosts, command.host_id()),
+          engine::FindOrNull(state.incidents, command.incident()), command.typed(), command.group()};
+}
+
+const v1::Hold* FindHold(const State& state, const Intended& what, Micros now) {
   for (const auto& [id, hold] : state.holds) {
     if (hold.until_us() != 0 && hold.until_us() <= now) continue;
-    if (Covers(state, hold, policy, host, incident)) return &hold;
+    if (Covers(state, hold, what)) return &hold;
   }
   return nullptr;
 }

@@ -13,8 +13,21 @@ using Entry = v1::CommandEntry;
 
 constexpr char kPrefix[] = "verify/";
 
+// After a hold's end, for the sample that shows that the condition stayed: four rounds of the slowest
+// collector, as it is set up by default.
+constexpr Micros kSeenWithin = kMinute;
+
 bool Verifying(const Entry& command) {
   return command.verification() == v1::VERIFYING || command.verification() == v1::HOLDING;
+}
+
+Micros HoldEnd(const Entry& command) { return command.holding_since_us() + command.verify().hold_us(); }
+
+// Since when samples show that it stayed: the watch has been set anew for those. 0: the hold is not over yet.
+Micros AskedSince(const State& state, const Entry& command) {
+  const v1::Watch* watch = FindOrNull(state.watches, command.watch());
+  const bool asked = watch != nullptr && watch->newer_than_us() >= HoldEnd(command);
+  return asked ? watch->newer_than_us() : 0;
 }
 
 void End(const Entry& command, Outcome& out) {
@@ -52,7 +65,9 @@ Outcome Holding(const Entry& command, Micros now) {
   return out;
 }
 
-Outcome BackToWaiting(const Entry& command) {
+// It did not stay, or nothing showed that it did.
+Outcome NotHeld(const Entry& command, std::string why, Micros now) {
+  if (now >= command.verify_by_us()) return NotVerified(command, std::move(why));
   Outcome out;
   CommandEdit edit(command.id());
   edit.With(Entry::kVerificationFieldNumber).set_verification(v1::VERIFYING);
@@ -88,6 +103,25 @@ v1::Watch MakeWatch(const State& state, const Entry& command, Micros now) {
   return watch;
 }
 
+// Values alone tell of changes: a collector that hangs after a good sample leaves it true for minutes.
+Outcome AskForTheEnd(const State& state, const Entry& command, Micros now) {
+  v1::Payload set;
+  *set.mutable_watch_set()->mutable_watch() = MakeWatch(state, command, now);
+  set.mutable_watch_set()->mutable_watch()->set_newer_than_us(HoldEnd(command));
+  Outcome out;
+  out.Add(std::move(set));
+  return out;
+}
+
+Outcome CameTrue(const State& state, const Entry& command, const v1::WatchEdge& edge, Micros now) {
+  // What was seen before the outcome says nothing about it.
+  if (edge.sample_us() != 0 && edge.sample_us() < command.finished_us()) return {};
+  if (command.verification() == v1::VERIFYING)
+    return command.verify().hold_us() == 0 ? Verified(command) : Holding(command, now);
+  const Micros since = AskedSince(state, command);
+  return since != 0 && edge.sample_us() >= since ? Verified(command) : Outcome{};
+}
+
 }  // namespace
 
 Outcome OnSucceeded(const State& state, const Entry& command, Micros now) {
@@ -109,18 +143,12 @@ Outcome OnSucceeded(const State& state, const Entry& command, Micros now) {
 }
 
 Outcome OnWatchEdge(const State& state, const v1::WatchEdge& edge, Micros now) {
-  if (edge.watch().compare(0, sizeof kPrefix - 1, kPrefix) != 0) return {};
-  const Entry* command = FindOrNull(state.commands, edge.watch().substr(sizeof kPrefix - 1));
+  const Entry* command = FindOrNull(state.commands, CommandOf(edge.watch()));
   if (command == nullptr || !Verifying(*command)) return {};
-  if (edge.value() == v1::WatchEdge::TRUE) {
-    // What was seen before the outcome says nothing about it.
-    if (edge.sample_us() != 0 && edge.sample_us() < command->finished_us()) return {};
-    if (command->verification() == v1::HOLDING) return {};
-    return command->verify().hold_us() == 0 ? Verified(*command) : Holding(*command, now);
-  }
+  if (edge.value() == v1::WatchEdge::TRUE) return CameTrue(state, *command, edge, now);
   if (command->verification() != v1::HOLDING) return {};
-  if (now >= command->verify_by_us()) return NotVerified(*command, "it came true, and did not stay");
-  return BackToWaiting(*command);
+  const bool awaited = edge.value() == v1::WatchEdge::NO_DATA && AskedSince(state, *command) != 0;
+  return awaited ? Outcome{} : NotHeld(*command, "it came true, and did not stay", now);
 }
 
 Outcome OnControllerStarted(const State& state, Micros now) {
@@ -143,8 +171,10 @@ Outcome Due(const State& state, Micros now) {
   Outcome out;
   for (const std::string& id : state.index.verifications.Until(now)) {
     const Entry& command = state.commands.at(id);
-    if (command.verification() == v1::HOLDING) {
-      out.Add(Verified(command));
+    if (command.verification() == v1::HOLDING && AskedSince(state, command) == 0) {
+      out.Add(AskForTheEnd(state, command, now));
+    } else if (command.verification() == v1::HOLDING) {
+      out.Add(NotHeld(command, "it came true, and no newer sample showed that it stayed", now));
     } else {
       out.Add(NotVerified(
           command, "its condition did not come true within " + FormatDuration(command.verify().within_us())));
@@ -153,10 +183,15 @@ Outcome Due(const State& state, Micros now) {
   return out;
 }
 
+std::string CommandOf(const std::string& watch) {
+  return watch.compare(0, sizeof kPrefix - 1, kPrefix) == 0 ? watch.substr(sizeof kPrefix - 1) : "";
+}
+
 Micros NextDue(const State& state) { return state.index.verifications.next(); }
 
-Micros DueAt(const Entry& command) {
-  if (command.verification() == v1::HOLDING) return command.holding_since_us() + command.verify().hold_us();
+Micros DueAt(const State& state, const Entry& command) {
+  if (command.verification() == v1::HOLDING)
+    return HoldEnd(command) + (AskedSince(state, command) == 0 ? 0 : kSeenWithin);
   return command.verification() == v1::VERIFYING ? command.verify_by_us() : 0;
 }
 

@@ -109,6 +109,7 @@ void SimController::Commit() {
                  record.header.subject());
     const bool forgotten = world_.bugs.apply_forgets && record.header.seq() % 50 == 0;
     if (!forgotten) engine::Apply(world_.standby, record.header, record.payload);
+    world_.Committed(record.payload);
   }
   since_snapshot_ += job.records.size();
   if (world_.chaos() && world_.random.OneIn(400)) return Crash();
@@ -134,6 +135,7 @@ void SimController::Carry(const Job& job) {
                        if (life == life_) Send(command);
                      });
                    },
+                   [&](const engine::CancelCommand& cancel) { Cancel(cancel); },
                    [&](const engine::SendNotice& send) { Notify(job.notices.at(send.key)); },
                    [&](const engine::StartWatch& start) {
                      watches_[start.watch.id()] = {start.watch, 0};
@@ -160,17 +162,14 @@ void SimController::Approve(const v1::CommandEntry& command, v1::CommandBody& bo
 void SimController::Send(const v1::CommandEntry& command) {
   auto host = std::find_if(world_.hosts.begin(), world_.hosts.end(),
                            [&](auto& h) { return h->id == command.host_id(); });
-  auto incident = world_.standby.incidents.find(command.incident());
-  const v1::Host* known = &world_.standby.hosts[command.host_id()];
-  if (policy::FindHold(world_.standby, command.policy(), known,
-                       incident == world_.standby.incidents.end() ? nullptr : &incident->second,
-                       world_.now()) != nullptr) {
+  if (policy::FindHold(world_.standby, policy::IntendedBy(world_.standby, command), world_.now()) !=
+      nullptr) {
     world_.Broken("command " + command.id() + " was handed over while on hold");
   }
   v1::Payload payload;
   payload.mutable_command_delivered()->set_command(command.id());
   payload.mutable_command_delivered()->set_host_id(command.host_id());
-  const Session& session = sessions_[(*host)->index];
+  Session& session = sessions_[(*host)->index];
   const bool can = session.id != 0 && !session.nonce.empty();
   payload.mutable_command_delivered()->set_handed_over(can);
   if (!can) payload.mutable_command_delivered()->set_why("no session, or no nonce yet");
@@ -199,11 +198,25 @@ void SimController::Send(const v1::CommandEntry& command) {
     signed_command.set_key_id(Pki().command_key().Id());
     signed_command.set_signature(Pki().command_key().Sign(security::kCommandContext, signed_command.body()));
     SimHost* to = host->get();
-    world_.Frame(*to, [to, bytes = signed_command.SerializeAsString(), at = session.id] {
-      if (to->session == at) to->Submit(bytes);
-    });
+    const Micros arrives =
+        world_.Frame(*to, [to, bytes = signed_command.SerializeAsString(), at = session.id] {
+          if (to->session == at) to->Submit(bytes);
+        });
+    session.arrived = std::max(session.arrived, arrives);
   }
   Input(payload, "ingest");
+}
+
+void SimController::Cancel(const engine::CancelCommand& cancel) {
+  auto known = world_.cancelled_at.find(cancel.command);
+  const bool again = known != world_.cancelled_at.end() && known->second < world_.now();
+  if (world_.bugs.cancel_not_carried || (world_.bugs.cancel_not_repeated && again)) return;
+  for (auto& host : world_.hosts) {
+    const Session& session = sessions_[host->index];
+    if (host->id != cancel.host_id || session.id == 0) continue;
+    SimHost* to = host.get();
+    world_.SureFrame(*to, session.arrived, [to, id = *HexDecode(cancel.command)] { to->Cancel(id); });
+  }
 }
 
 void SimController::Notify(const v1::Notice& notice) {

@@ -111,6 +111,7 @@ void SimHost::Connect() {
     return;
   }
   session = ++sessions_;
+  session_since = world_.now();
   world_.Trace(name + " connects");
   world_.controller.Connected(*this, session);
   Guarded([](agent::Executor& executor) {
@@ -144,6 +145,13 @@ void SimHost::Submit(const std::string& bytes) {
   Guarded([&](agent::Executor& executor) { executor.Submit(bytes); });
 }
 
+void SimHost::Cancel(const std::string& cancelled) {
+  Guarded([&](agent::Executor& executor) { executor.Cancel(cancelled); });
+}
+
+bool SimHost::Stopped() const { return world_.now() < stopped_until; }
+bool SimHost::Held() { return Stopped() && !world_.bugs.stop_file_unseen; }
+
 void SimHost::Acknowledge(uint64_t seq) {
   Guarded([&](agent::Executor& executor) { executor.Acknowledge(seq); });
 }
@@ -175,7 +183,8 @@ absl::StatusOr<uint64_t> SimHost::Start(const agent::WorkerJob& job) {
       bad_release = false;
     if (!world_.random.OneIn(4)) Heal();  // else it doesn't help
   }
-  const Micros longest = world_.random.OneIn(10) ? 6000 : 800;
+  const bool held = job.request.task() != v1::WORKER_TASK_RUN && world_.HeldMeanwhile(*this);
+  const Micros longest = held || world_.random.OneIn(10) ? 6000 : 800;
   const Micros takes = static_cast<Micros>(5 + world_.random.Below(longest)) * kMillisecond;
   world_.After(takes, [this, worker, job, life = life_] {
     if (life == life_) EndWorker(worker, job);

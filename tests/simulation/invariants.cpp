@@ -67,11 +67,7 @@ class Checker {
 
   void Issued(const v1::CommandEntry& command, Micros now) {
     issued_.insert(command.id());
-    auto incident = state_.incidents.find(command.incident());
-    auto host = state_.hosts.find(command.host_id());
-    const v1::Hold* hold =
-        policy::FindHold(state_, command.policy(), host == state_.hosts.end() ? nullptr : &host->second,
-                         incident == state_.incidents.end() ? nullptr : &incident->second, now);
+    const v1::Hold* hold = policy::FindHold(state_, policy::IntendedBy(state_, command), now);
     if (hold != nullptr) Broken("command " + command.id() + " was issued while on hold " + hold->id());
   }
 

@@ -48,7 +48,22 @@ TEST(PlantedBug, AJournalThatForgetsIsFound) {
 TEST(PlantedBug, ADispatchThatIgnoresHoldIsFound) {
   Bugs bugs;
   bugs.dispatch_ignores_hold = true;
-  EXPECT_THAT(Found(bugs), HasSubstr("while on hold"));
+  EXPECT_NE(Found(bugs, "while on hold"), "not found");
+}
+TEST(PlantedBug, ACancellationThatNoHostIsToldIsFound) {
+  Bugs bugs;
+  bugs.cancel_not_carried = true;
+  EXPECT_THAT(Found(bugs), HasSubstr("after it was cancelled"));
+}
+TEST(PlantedBug, ACancellationThatAHostWhichComesBackIsNotToldIsFound) {
+  Bugs bugs;
+  bugs.cancel_not_repeated = true;
+  EXPECT_THAT(Found(bugs), HasSubstr("after it was cancelled"));
+}
+TEST(PlantedBug, AStopFileThatNobodySeesIsFound) {
+  Bugs bugs;
+  bugs.stop_file_unseen = true;
+  EXPECT_THAT(Found(bugs), HasSubstr("beside its stop file"));
 }
 TEST(PlantedBug, ANoticeThatIsNeverSentIsFound) {
   Bugs bugs;

@@ -8,7 +8,9 @@ namespace {
 
 constexpr Micros kChaos = 15 * kMinute;
 constexpr Micros kQuiet = 45 * kMinute;
-constexpr size_t kMany = 10;  // a fleet of more hosts is watched for a third of that
+constexpr Micros kHears = 500 * kMillisecond;  // the longest way of a word to a host that can hear it
+constexpr Micros kNoticed = 2 * kSecond;       // of a new stream: edges about them are a second apart
+constexpr size_t kMany = 10;                   // a fleet of more hosts is watched for a third of that
 
 // Groups of 1, 2, 3 and 5, and now and then of 50.
 int HowMany(Random& random) {
@@ -171,12 +173,23 @@ void World::After(Micros delay, std::function<void()> what) {
   events_[{now() + delay, ++order_}] = std::move(what);
 }
 
-void World::Frame(const SimHost& host, std::function<void()> arrive) {
+Micros World::Frame(const SimHost& host, std::function<void()> arrive) {
   const Micros late = static_cast<Micros>(1 + random.Below(chaos_ ? 80 : 10)) * kMillisecond;
-  if (chaos_ && random.OneIn(40)) return;
+  if (chaos_ && random.OneIn(40)) return 0;
   const SimHost* peer = &host;
   After(late, [peer, arrive = std::move(arrive)] {
     if (peer->Reachable()) arrive();
+  });
+  return now() + late;
+}
+
+void World::SureFrame(const SimHost& host, Micros after, std::function<void()> arrive) {
+  const Micros late = static_cast<Micros>(1 + random.Below(80)) * kMillisecond;
+  const SimHost* peer = &host;
+  After(std::max(late, after - now() + 1), [this, peer, at = host.session, arrive = std::move(arrive)] {
+    if (peer->session != at) return;
+    if (peer->Reachable()) return arrive();
+    SureFrame(*peer, 0, arrive);
   });
 }
 
@@ -197,10 +210,40 @@ void World::Effect(const std::string& command, const SimHost& host) {
   Trace("effect " + command + " on " + host.name);
   if (approvals() > 0 && !host.Consented(command))
     Broken("command " + command + " was started on " + host.name + " without the approvals that it asks for");
+  if (host.Stopped()) Broken("command " + command + " was started on " + host.name + " beside its stop file");
+  NotCalledBack(command, host);
   if (++effects[command] > 1) Broken("command " + command + " was started twice on " + host.name);
   effect_at[command] = now();
   auto known = standby.commands.find(command);
   if (known != standby.commands.end() && !known->second.plan().empty()) PlanWentOn(known->second);
+}
+
+void World::Committed(const v1::Payload& payload) {
+  const v1::CommandChanged& change = payload.command_changed();
+  auto known = standby.commands.find(change.command());
+  const bool cancelled = change.set().state() == v1::CANCELLED && known != standby.commands.end();
+  if (cancelled && known->second.issued_us() != 0) cancelled_at.emplace(change.command(), now());
+}
+
+// Whether the host, connected for long enough since it was cancelled, could have heard of that.
+void World::NotCalledBack(const std::string& command, const SimHost& host) {
+  auto cancelled = cancelled_at.find(command);
+  if (cancelled == cancelled_at.end() || host.session == 0) return;
+  const Micros could = std::max({cancelled->second, host.session_since + kNoticed, host.partitioned_until});
+  if (now() > could + kHears)
+    Broken("command " + command + " was started on " + host.name + " after it was cancelled");
+}
+
+bool World::HeldMeanwhile(SimHost& host) {
+  if (!chaos_ || !random.OneIn(20)) return false;
+  After(static_cast<Micros>(random.Below(400)) * kMillisecond, [this, &host] {
+    if (random.OneIn(2)) host.Disconnect();
+    v1::Payload payload;
+    payload.mutable_person_act()->set_person("alice");
+    Hold(*payload.mutable_person_act());
+    controller.Input(payload, "person:alice");
+  });
+  return true;
 }
 
 // What is so, whatever anybody was told: a plan's hosts before this one's wave are not as ill as they were.
@@ -241,6 +284,13 @@ void World::DecideOnSomething(v1::PersonAct& act) {
   *act.mutable_approve()->mutable_approval() = SignedBy(act.person(), intent);
 }
 
+void World::Hold(v1::PersonAct& act) {
+  static constexpr const char* kScopes[] = {"all", "all", "host:web-1", "service:portal"};
+  act.mutable_hold()->set_scope(kScopes[random.Below(4)]);
+  act.mutable_hold()->set_why("simulated");
+  act.mutable_hold()->set_until_us(now() + static_cast<Micros>(20 + random.Below(100)) * kSecond);
+}
+
 void World::Person() {
   if (!controller.up()) return;
   v1::Payload payload;
@@ -248,9 +298,7 @@ void World::Person() {
   act->set_person(random.OneIn(2) ? "alice" : "bob");
   switch (random.Below(9)) {
     case 0:
-      act->mutable_hold()->set_scope(random.OneIn(2) ? "all" : "host:web-1");
-      act->mutable_hold()->set_why("simulated");
-      act->mutable_hold()->set_until_us(now() + static_cast<Micros>(20 + random.Below(100)) * kSecond);
+      Hold(*act);
       break;
     case 1:
       act->mutable_acknowledge()->set_incident("last");
@@ -277,7 +325,11 @@ void World::Person() {
 // Something goes wrong every few seconds.
 void World::Chaos() {
   SimHost& host = *hosts[random.Below(hosts.size())];
-  switch (random.Below(11)) {
+  switch (random.Below(12)) {
+    case 10:
+      if (!random.OneIn(3)) break;
+      host.stopped_until = now() + static_cast<Micros>(5 + random.Below(60)) * kSecond;
+      break;
     case 9:
       if (!random.OneIn(4)) break;
       for (auto& each : hosts) each->Hang(true);  // a bad release on all of them

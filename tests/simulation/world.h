@@ -32,6 +32,9 @@ struct Bugs {
   bool apply_forgets = false;          // the live state misses what every 50th record says
   bool verifies_blindly = false;       // the shards say that a remedy helped, whatever they see
   bool failure_told_as_success = false;
+  bool cancel_not_carried = false;   // the rim tells no host that a command is cancelled
+  bool cancel_not_repeated = false;  // nor one that comes back, whose stream had dropped
+  bool stop_file_unseen = false;     // the executors do not see their host's stop file
   // Faults of a decider, as its log would show them.
   bool wave_before_verified = false;       // a plan's next wave while the one before is being verified
   bool goes_on_after_stop = false;         // a plan's next wave after the plan was stopped
@@ -87,13 +90,15 @@ class SimHost final : public agent::HostView, public agent::WorkerStarter {
   void Disconnect();
   void Every2s();
   void Submit(const std::string& bytes);
+  void Cancel(const std::string& id);
   void Acknowledge(uint64_t seq);
   bool Reachable() const;
   // Its app hangs; with a bad release until that is rolled back.
   void Hang(bool bad_release);
   void Heal();
 
-  bool Held() override { return false; }
+  bool Stopped() const;  // its stop file is there
+  bool Held() override;
   agent::SanctionsFile ReadSanctions() override { return sanctions_; }
   absl::StatusOr<agent::HostUser> FindUser(std::string_view name) override;
   absl::StatusOr<v1::PostgresPlace> FindPostgres(std::string_view) override {
@@ -118,7 +123,9 @@ class SimHost final : public agent::HostView, public agent::WorkerStarter {
   Micros hung_since = 0;
   int64_t pid = 1000;
   Micros partitioned_until = 0;
+  Micros stopped_until = 0;
   uint64_t session = 0;  // 0: none
+  Micros session_since = 0;
 
  private:
   void Guarded(const std::function<void(agent::Executor&)>& call);
@@ -154,6 +161,7 @@ class SimController {
     uint64_t id = 0;
     std::string nonce;
     Micros sampled = 0, hung_since = 0;
+    Micros arrived = 0;  // when the last command does
     bool healthy = true;
   };
   struct Job {
@@ -169,6 +177,7 @@ class SimController {
   void Commit();
   void Carry(const Job& job);
   void Send(const v1::CommandEntry& command);
+  void Cancel(const engine::CancelCommand& cancel);
   void Approve(const v1::CommandEntry& command, v1::CommandBody& body);
   void Notify(const v1::Notice& notice);
   void Evaluate(SimHost& host, Session& session);
@@ -194,12 +203,17 @@ class World {
 
   Micros now() { return clock.Wall(); }
   void After(Micros delay, std::function<void()> what);
-  // A frame: late, sometimes lost; false when it is lost.
-  void Frame(const SimHost& host, std::function<void()> arrive);
+  // A frame: late, sometimes lost. When it arrives; 0: it is lost.
+  Micros Frame(const SimHost& host, std::function<void()> arrive);
+  // One that is not lost while its stream lives, nor overtakes what arrives at `after`.
+  void SureFrame(const SimHost& host, Micros after, std::function<void()> arrive);
   void Trace(const std::string& what);
   void Broken(std::string what);
   void Delivered(const v1::Notice& notice);
   void Effect(const std::string& command, const SimHost& host);
+  void Committed(const v1::Payload& payload);
+  // A host looks at a command: now and then somebody puts all on hold just then. Whether they do.
+  bool HeldMeanwhile(SimHost& host);
   // Persons that every host's sanctions ask for: 0, 1 or 2, by the seed.
   size_t approvals() const { return seed_ % 10 == 3 ? 1 : seed_ % 10 == 7 ? 2 : 0; }
   void EndedBadly(const std::string& command) { bad_ends.insert(command); }
@@ -216,13 +230,16 @@ class World {
   SimController controller;
   std::map<std::string, int> effects;  // command id (hex) -> starts
   std::map<std::string, Micros> effect_at;
-  std::set<std::string> bad_ends;        // commands whose worker died
-  std::map<std::string, int> delivered;  // notice key -> times
+  std::map<std::string, Micros> cancelled_at;  // commands that were issued, by when the log says so
+  std::set<std::string> bad_ends;              // commands whose worker died
+  std::map<std::string, int> delivered;        // notice key -> times
   size_t crashes = 0;
 
  private:
   void Chaos();
   void Person();
+  void Hold(v1::PersonAct& act);
+  void NotCalledBack(const std::string& command, const SimHost& host);
   void RunOnSome(v1::PersonAct& act);
   void DecideOnSomething(v1::PersonAct& act);
   void SomethingWasChanged();

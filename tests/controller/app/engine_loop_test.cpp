@@ -31,7 +31,7 @@ class Store final : public engine::LogStore {
   int snapshots_ = 0;
 };
 
-class NoRim final : public Rim {
+class NoRim : public Rim {
  public:
   void Send(const v1::CommandEntry&) override {}
   void Cancel(const std::string&, const std::string&) override {}
@@ -59,6 +59,14 @@ EngineInput Note(int n) {
   if (n != 0) act.mutable_note()->set_text("note " + std::to_string(n));
   return input;
 }
+
+class ToldRim final : public NoRim {
+ public:
+  void Send(const v1::CommandEntry& command) override { sent_.push_back(command.id()); }
+  void Cancel(const std::string& command, const std::string&) override { cancelled_.push_back(command); }
+  void Send(const v1::Notice&) override {}
+  std::vector<std::string> sent_, cancelled_;
+};
 
 class EngineLoopTest : public testing::Test {
  protected:
@@ -109,6 +117,35 @@ TEST_F(EngineLoopTest, BothThreadsTellThatTheyCameRoundAndAHangingCommitDoesNot)
   let_go.Notify();
   EXPECT_TRUE(further(EngineLoop::kStore));
   loop.Stop();
+}
+
+// What the log says is cancelled is not handed over after the commit that says so.
+TEST_F(EngineLoopTest, ACommandThatIsCancelledInTheSameCommitIsNotSent) {
+  ToldRim rim;
+  EngineLoop loop(store_, RealClock(), engine::State(), rim);
+  EngineInput host;
+  host.source = "shard";
+  v1::HostEdge& edge = *host.payload.mutable_host_edge();
+  edge.set_kind(v1::HostEdge::HOST_CONNECTED);
+  edge.mutable_host()->set_id("h1");
+  edge.mutable_host()->set_name("web-1");
+  edge.mutable_host()->set_executor_connected(true);
+  edge.mutable_host()->add_actions("pm2.restart");
+  std::vector<EngineInput> first = Started();
+  first.push_back(std::move(host));
+  EngineInput run = Note(1);
+  v1::RunAct& act = *run.payload.mutable_person_act()->mutable_run();
+  act.add_hosts("h1");
+  act.mutable_action()->mutable_pm2_restart()->set_user("deploy");
+  act.mutable_action()->mutable_pm2_restart()->set_app("portal");
+  EXPECT_TRUE(loop.Post(InputClass::kPerson, std::move(run)));
+  EngineInput hold = Note(1);
+  hold.payload.mutable_person_act()->mutable_hold()->set_scope("all");
+  EXPECT_TRUE(loop.Post(InputClass::kPerson, std::move(hold)));
+  loop.Start(std::move(first));
+  loop.Stop();
+  ASSERT_EQ(rim.cancelled_.size(), 1u);
+  EXPECT_EQ(rim.sent_, std::vector<std::string>());
 }
 
 TEST_F(EngineLoopTest, AnIncidentThatABatchTouchesOftenGetsOneRowOfIt) {

@@ -20,6 +20,10 @@ v1::Config Asking() {
 
 Answer Decide(Scenario& s, const std::string& who, bool approve) { return s.Decide(who, approve, "1.1"); }
 
+void Hold(Scenario& s, const std::string& scope) {
+  EXPECT_EQ(s.Person("carol", [&](v1::PersonAct& act) { act.mutable_hold()->set_scope(scope); }).exit, 0u);
+}
+
 Answer RunOn(Scenario& s, std::vector<int> hosts, const std::string& incident = "",
              const std::string& app = "portal", bool dry_run = false) {
   return s.Person("alice", [&](v1::PersonAct& act) {
@@ -184,6 +188,79 @@ TEST(Ledger, SilenceAfterDeliveryIsUnknownAndALateTruthStillCounts) {
   s.Report(s.Command(), v1::OUTCOME_SUCCEEDED);
   EXPECT_EQ(s.Command().state(), v1::SUCCEEDED);
   EXPECT_EQ(s.Command().verification(), v1::VERIFYING);
+}
+
+// The stream had dropped when it was cancelled, and the host is still at its evidence when it is back.
+TEST(Ledger, ACancellationIsToldAgainToAHostThatComesBackAndNotForEver) {
+  Scenario s(2);
+  s.remedy_succeeds = false;
+  s.Fire(1);
+  s.Pass(kSecond);
+  ASSERT_EQ(s.Command().state(), v1::DELIVERED);
+  const std::string id = s.Command().id();
+  Hold(s, "all");
+  EXPECT_EQ(s.Command().state(), v1::CANCELLED);
+  EXPECT_EQ(s.cancels[id], 1);
+  s.ConnectHost(2);
+  EXPECT_EQ(s.cancels[id], 1) << "it is another host's";
+  s.ConnectHost(1);
+  EXPECT_EQ(s.cancels[id], 2);
+  s.Host(1, v1::HostEdge::HOST_CAPABILITY);
+  EXPECT_EQ(s.cancels[id], 3) << "its agent lost the executor for a moment";
+  s.Restart();
+  s.ConnectHost(1);
+  EXPECT_EQ(s.cancels[id], 4);
+  EXPECT_EQ(s.starts[id], 1);
+  s.Pass(2 * kMinute);
+  s.ConnectHost(1);
+  EXPECT_EQ(s.cancels[id], 4) << "no host takes it any more";
+}
+
+TEST(Ledger, WhatWasNeverIssuedIsNotCalledBack) {
+  Scenario s(1, Asking());
+  s.Fire(1);
+  s.Clear(1);
+  ASSERT_EQ(s.Command().state(), v1::CANCELLED);
+  s.ConnectHost(1);
+  EXPECT_THAT(s.cancels, IsEmpty());
+}
+
+// The host refused it after it was in its journal, and says so again when the same id comes once more.
+TEST(Ledger, ARefusalThatIsRepeatedFromTheJournalIsARefusal) {
+  Scenario s;
+  s.remedy_succeeds = false;
+  s.Fire(1);
+  s.Pass(kSecond);
+  s.Report(s.Command(), v1::OUTCOME_REFUSED, v1::REFUSAL_STALE_NONCE, "the command has expired");
+  s.Pass(3 * kSecond);
+  ASSERT_EQ(s.Command().state(), v1::DELIVERED);
+  s.Report(s.Command(), v1::OUTCOME_REFUSED, v1::REFUSAL_DUPLICATE, "the command has expired");
+  EXPECT_EQ(s.Command().state(), v1::REFUSED);
+  EXPECT_EQ(s.Command().reason(), "the command has expired");
+  s.Pass(5 * kMinute);
+  EXPECT_EQ(s.Command().state(), v1::REFUSED);
+}
+
+// The worker looks once more, right before it acts.
+TEST(Ledger, ARefusalAfterTheStartIsNoUnknownAndAnOlderOneCountsForNothing) {
+  Scenario s;
+  s.remedy_succeeds = false;
+  s.Fire(1);
+  s.Pass(kSecond);
+  v1::Payload before;
+  before.mutable_command_reported()->set_host_id(s.Command().host_id());
+  before.mutable_command_reported()->set_at_us(s.now());
+  v1::CommandReport* report = before.mutable_command_reported()->mutable_report();
+  report->set_id(*HexDecode(s.Command().id()));
+  report->set_outcome(v1::OUTCOME_REFUSED);
+  report->set_refusal(v1::REFUSAL_CHECK);
+  s.Pass(kSecond);
+  s.Report(s.Command(), v1::OUTCOME_STARTED);
+  s.Input(before, "agent");
+  EXPECT_EQ(s.Command().state(), v1::RUNNING);
+  s.Pass(kSecond);
+  s.Report(s.Command(), v1::OUTCOME_REFUSED, v1::REFUSAL_CHECK, "it was started again since");
+  EXPECT_EQ(s.Command().state(), v1::REFUSED);
 }
 
 TEST(Ledger, AHealedTargetIsRefusedByTheHostAndNobodyIsWoken) {
@@ -359,6 +436,37 @@ TEST(PersonRun, IsWithheldByAHoldBySelfAndByAHostThatWontAct) {
   s.Person("bob", [](v1::PersonAct& act) { act.mutable_hold()->set_scope("all"); });
   EXPECT_EQ(RunOn(s, {1}).exit, 5u);
   EXPECT_THAT(s.Commands(), IsEmpty());
+}
+
+TEST(PersonRun, AHoldOfAServiceCoversItsAppOutsideAnIncidentToo) {
+  Scenario s;
+  s.remedy_succeeds = false;
+  EXPECT_EQ(RunOn(s, {1}).exit, 0u);
+  s.Pass(kSecond);
+  ASSERT_EQ(s.Command().state(), v1::DELIVERED);
+  Hold(s, "service:shop");
+  EXPECT_EQ(s.Command().state(), v1::DELIVERED);
+  Hold(s, "service:portal");
+  EXPECT_EQ(s.Command().state(), v1::CANCELLED);
+  EXPECT_EQ(RunOn(s, {1}).exit, 5u);
+  EXPECT_EQ(RunOn(s, {1}, "", "other").exit, 0u);
+  Hold(s, "service:deploy/other");
+  EXPECT_EQ(RunOn(s, {1}, "", "other").exit, 5u);
+}
+
+TEST(PersonRun, AHoldOfADatabaseCoversItsSessions) {
+  Scenario s;
+  s.ConnectHost(1, [](v1::Host& host) { host.add_actions("postgres.cancel"); });
+  Hold(s, "service:orders");
+  for (const char* database : {"orders", "stock"}) {
+    const Answer answer = s.Person("alice", [&](v1::PersonAct& act) {
+      auto* cancel = act.mutable_run()->mutable_action()->mutable_postgres_cancel();
+      cancel->set_connection("main");
+      cancel->set_database(database);
+      act.mutable_run()->add_hosts("00000000-0000-4000-8000-100000000001");
+    });
+    EXPECT_EQ(answer.exit, std::string(database) == "orders" ? 5u : 0u) << answer.message;
+  }
 }
 
 TEST(PersonRun, WithinAnIncidentItIsVerifiedOnTheTarget) {

@@ -157,6 +157,48 @@ TEST(Never, N05_AConditionThatDoesNotStayIsNotVerified) {
   EXPECT_EQ(s.Command().verification(), v1::NOT_VERIFIED);
 }
 
+// The collector hangs after one good sample: nothing shows that it stayed.
+TEST(Never, N05_AConditionThatIsNotSeenAtItsHoldsEndIsNotVerified) {
+  Scenario s;
+  s.remedy_helps = false;
+  s.holds_stay = false;
+  s.Fire(1);
+  s.Pass(5 * kSecond);
+  const std::string watch = "verify/" + s.Command().id();
+  s.Watch(watch, v1::WatchEdge::TRUE);
+  const Micros end = s.now() + 30 * kSecond;
+  s.Pass(31 * kSecond);
+  EXPECT_EQ(s.Command().verification(), v1::HOLDING);
+  EXPECT_EQ(s.state().watches.at(watch).newer_than_us(), end);
+  s.Watch(watch, v1::WatchEdge::NO_DATA);  // on samples as new as that
+  EXPECT_EQ(s.Command().verification(), v1::HOLDING);
+  s.Pass(2 * kMinute);
+  EXPECT_EQ(s.Command().verification(), v1::NOT_VERIFIED);
+}
+
+TEST(Never, N05_OneNewSampleAtItsHoldsEndVerifiesAndOnTheOldOnesNothing) {
+  Scenario s;
+  s.remedy_helps = false;
+  s.holds_stay = false;
+  s.Fire(1);
+  s.Pass(5 * kSecond);
+  const std::string watch = "verify/" + s.Command().id();
+  s.Watch(watch, v1::WatchEdge::TRUE);
+  s.Pass(31 * kSecond);
+  v1::Payload old;
+  old.mutable_watch_edge()->set_watch(watch);
+  old.mutable_watch_edge()->set_value(v1::WatchEdge::TRUE);
+  old.mutable_watch_edge()->set_sample_us(s.now() - 2 * kSecond);  // on its way when it was asked anew
+  s.Input(old, "shard");
+  EXPECT_EQ(s.Command().verification(), v1::HOLDING);
+  s.Restart(/*snapshot=*/true);  // begins anew
+  EXPECT_EQ(s.Command().verification(), v1::VERIFYING);
+  s.Watch(watch, v1::WatchEdge::TRUE);
+  s.Pass(31 * kSecond);
+  s.Watch(watch, v1::WatchEdge::TRUE);
+  EXPECT_EQ(s.Command().verification(), v1::VERIFIED);
+}
+
 TEST(Never, N07_AnActionThatEndsAProcessCarriesItsEvidenceBudget) {
   Scenario s;
   s.Fire(1);

@@ -151,6 +151,26 @@ TEST(Paging, ARelapseThatIsNotPutRightPagesAgainOnce) {
   EXPECT_THAT(s.Pages(), Contains("oncall/relapse-1"));
 }
 
+// Whoever is named in the timeline as paged has a notice of it.
+TEST(Paging, ARelapseThatNobodyAcknowledgedPagesAgainForAnotherReason) {
+  Scenario s(1, Mode(v1::PAGE_AT_ONCE));
+  s.Fire(1, "AppHung", v1::P1);
+  s.Pass(10 * kMinute);
+  ASSERT_EQ(s.incident().status(), v1::MONITORING);
+  s.ConnectHost(1, [](v1::Host& host) { host.set_executor_connected(false); });
+  s.Fire(1);
+  s.Pass(20 * kMinute);
+  ASSERT_TRUE(s.Told("nobody further to wake"));
+  const size_t before = s.Pages().size();
+  s.Person("carol", [](v1::PersonAct& act) { act.mutable_hold()->set_scope("all"); });
+  s.ConnectHost(1);
+  ASSERT_EQ(s.LastDecision(), "withhold/hold");
+  s.Pass(20 * kMinute);
+  EXPECT_GT(s.Pages().size(), before);
+  EXPECT_THAT(s.Pages(), Contains(testing::StartsWith("oncall/relapse-1-")));
+  EXPECT_EQ(s.incident().pages(), s.Pages().size());
+}
+
 TEST(Paging, AWithheldActWakesAPersonAfterItsGrace) {
   Scenario s(1, Mode(v1::PAGE_ON_FAILURE));
   s.ConnectHost(1, [](v1::Host& host) { host.set_executor_connected(false); });

@@ -217,6 +217,7 @@ Answer Scenario::Decide(const std::string& who, bool approve, const std::string&
 }
 
 void Scenario::Watch(const std::string& id, v1::WatchEdge::Value value) {
+  told_[id] = value;
   v1::Payload payload;
   payload.mutable_watch_edge()->set_watch(id);
   payload.mutable_watch_edge()->set_value(value);
@@ -280,6 +281,7 @@ void Scenario::Carry(const Intent& intent) {
                           ++starts[send.command];
                           if (deliver) After(0, [this, id = send.command] { Send(id); });
                         },
+                        [&](const CancelCommand& cancel) { ++cancels[cancel.command]; },
                         [&](const SendNotice& send) {
                           ++sent[send.key];
                           if (!notices_arrive) return;
@@ -294,6 +296,10 @@ void Scenario::Carry(const Intent& intent) {
                           });
                         },
                         [&](const StartWatch& start) {
+                          auto told = told_.find(start.watch.id());
+                          const bool came_true = told != told_.end() && told->second == v1::WatchEdge::TRUE;
+                          if (came_true && holds_stay && start.watch.id().substr(0, 7) == "verify/")
+                            After(0, [this, id = start.watch.id()] { Watch(id, v1::WatchEdge::TRUE); });
                           const bool asked = start.watch.id().substr(0, 7) == "onlyif/";
                           if (asked && only_if) {
                             After(0, [this, watch = start.watch] { Watch(watch.id(), only_if(watch)); });
@@ -368,6 +374,7 @@ void Scenario::Pass(Micros duration) {
 
 void Scenario::Restart(bool snapshot) {
   later_.clear();
+  told_.clear();
   State state;
   if (snapshot) {
     state = FromSnapshot(ToSnapshot(engine_->state()));

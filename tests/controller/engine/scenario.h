@@ -52,6 +52,7 @@ class Scenario {
   std::function<bool(const v1::CommandEntry&)> helps;  // instead of remedy_helps
   std::function<v1::WatchEdge::Value(const v1::Watch&)> only_if;  // answers the watches of only_if
   bool watches_confirm = true;  // a confirm watch says: still firing, on a sample of now
+  bool holds_stay = true;  // what came true is so on a sample of now when it is asked for at its hold's end
   Micros remedy_takes = kSecond;
 
   // ---- what came of it
@@ -68,8 +69,9 @@ class Scenario {
   std::string LastDecision() const;
   bool Told(const std::string& text) const;  // some timeline entry of any incident contains it
   const std::vector<Record>& log() const { return log_; }
-  std::map<std::string, int> sent;    // SendNotice intents by key
-  std::map<std::string, int> starts;  // SendCommand intents by command id
+  std::map<std::string, int> sent;     // SendNotice intents by key
+  std::map<std::string, int> starts;   // SendCommand intents by command id
+  std::map<std::string, int> cancels;  // CancelCommand intents by command id
   Micros now() const { return now_; }
 
  private:
@@ -92,6 +94,7 @@ class Scenario {
   v1::Snapshot snapshot_;
   size_t snapshot_at_ = 0;
   std::vector<Later> later_;
+  std::map<std::string, v1::WatchEdge::Value> told_;  // by watch, since this start
   std::vector<Answer> answers_;
   v1::Config config_;
 };
