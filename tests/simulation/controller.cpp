@@ -291,6 +291,7 @@ void SimController::Heard(SimHost& host, uint64_t id, const std::string& nonce, 
   Session& session = sessions_[host.index];
   v1::Heartbeat heartbeat;
   heartbeat.set_executor_connected(true);
+  heartbeat.set_held(host.Held());
   Hosts(liveness_->OnHeartbeat(host.id, heartbeat, world_.now()));
   session.nonce = nonce;
   if (sampled <= session.sampled) return;  // overtaken by a later one

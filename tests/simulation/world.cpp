@@ -235,12 +235,12 @@ void World::NotCalledBack(const std::string& command, const SimHost& host) {
 }
 
 bool World::HeldMeanwhile(SimHost& host) {
-  if (!chaos_ || !random.OneIn(20)) return false;
+  if (!chaos_ || !random.OneIn(40)) return false;
   After(static_cast<Micros>(random.Below(400)) * kMillisecond, [this, &host] {
     if (random.OneIn(2)) host.Disconnect();
     v1::Payload payload;
     payload.mutable_person_act()->set_person("alice");
-    Hold(*payload.mutable_person_act());
+    Hold(*payload.mutable_person_act(), 10);
     controller.Input(payload, "person:alice");
   });
   return true;
@@ -284,11 +284,12 @@ void World::DecideOnSomething(v1::PersonAct& act) {
   *act.mutable_approve()->mutable_approval() = SignedBy(act.person(), intent);
 }
 
-void World::Hold(v1::PersonAct& act) {
+void World::Hold(v1::PersonAct& act, uint64_t seconds) {
   static constexpr const char* kScopes[] = {"all", "all", "host:web-1", "service:portal"};
   act.mutable_hold()->set_scope(kScopes[random.Below(4)]);
   act.mutable_hold()->set_why("simulated");
-  act.mutable_hold()->set_until_us(now() + static_cast<Micros>(20 + random.Below(100)) * kSecond);
+  act.mutable_hold()->set_until_us(now() +
+                                   static_cast<Micros>(seconds / 5 + random.Below(seconds)) * kSecond);
 }
 
 void World::Person() {
@@ -298,7 +299,7 @@ void World::Person() {
   act->set_person(random.OneIn(2) ? "alice" : "bob");
   switch (random.Below(9)) {
     case 0:
-      Hold(*act);
+      Hold(*act, 100);
       break;
     case 1:
       act->mutable_acknowledge()->set_incident("last");

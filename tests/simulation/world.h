@@ -238,7 +238,7 @@ class World {
  private:
   void Chaos();
   void Person();
-  void Hold(v1::PersonAct& act);
+  void Hold(v1::PersonAct& act, uint64_t seconds);  // for about as long
   void NotCalledBack(const std::string& command, const SimHost& host);
   void RunOnSome(v1::PersonAct& act);
   void DecideOnSomething(v1::PersonAct& act);
