@@ -57,8 +57,8 @@ absl::StatusOr<PkiMade> InitPki(const PkiOptions& options);
 absl::StatusOr<PkiMade> RecoverPki(const PkiOptions& options, const std::string& root_key_path,
                                    const std::string& bundle_path);
 
-// The bundle at `bundle_path` (signed by this root) with a higher serial and these among the revoked: uuids of
-// agents and controllers, names of persons. What hosts hold of an older serial gives way to it.
+// The bundle at `bundle_path` (signed by this root) with a higher serial and these among the revoked: uuids
+// of agents and controllers, names of persons. What hosts hold of an older serial gives way to it.
 struct RevokedBundle {
   std::string bytes;  // signed
   uint64_t serial = 0;

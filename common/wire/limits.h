@@ -36,7 +36,7 @@ inline constexpr size_t kMaxCertificateBytes = 8 << 10;
 inline constexpr size_t kNonceBytes = 64;                     // at most
 inline constexpr int64_t kMaxBackwards = 3600 * 1'000'000ll;  // a batch's offset before its stream
 inline constexpr int64_t kMaxForwards = 20ll * 366 * 86'400 * 1'000'000;  // and after its begin
-inline constexpr int64_t kMaxWall = 253'402'300'799ll * 1'000'000;           // the end of the year 9999
+inline constexpr int64_t kMaxWall = 253'402'300'799ll * 1'000'000;        // the end of the year 9999
 inline constexpr int kFullEvery = 20;  // each nth batch of a layout carries every value
 
 // The link's clockwork, the same on both ends.

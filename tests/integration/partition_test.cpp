@@ -146,7 +146,7 @@ TEST(Partition, F10_ASlowWayCostsNeitherEndMemoryNorTheOtherHostsAnything) {
     ASSERT_TRUE(fleet.Await([&] { return RealClock().Monotonic() >= until; }, 15 * kMinute));
   }
   for (const std::string& program : programs)
-    EXPECT_LT(fleet.Resident(program) - before[program], 24 << 10) << program << ", in KiB";
+    EXPECT_LT(fleet.Resident(program) - before[program], kMemoryFactor * (24 << 10)) << program << ", in KiB";
   fleet.proxy(2).Set({});
   fleet.network(3).SetUpstreamBits(0);
   ASSERT_TRUE(fleet.WaitForLiveness(2, "connected", 90 * kSecond)) << fleet.Log("agent-2");

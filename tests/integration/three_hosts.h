@@ -22,6 +22,13 @@
 
 namespace quell::test {
 
+// How much more memory a bound allows: the address sanitizer keeps what was freed for a while.
+#ifdef __SANITIZE_ADDRESS__
+inline constexpr long kMemoryFactor = 8;
+#else
+inline constexpr long kMemoryFactor = 1;
+#endif
+
 struct ThreeHostsOptions {
   bool direct = false;  // without proxies
   bool app = true;      // PM2 and its app on web-1
