@@ -146,4 +146,26 @@ absl::StatusOr<v1::Plan> ResolvePlan(OperatorBackend& backend, std::string_view 
   return ParsePlan(row);
 }
 
+// Page by page, and then once more those that have changed since the first page: a host that is heard of
+// meanwhile moves to the front, past the place that has been reached.
+absl::Status EachHost(OperatorBackend& backend, const std::function<void(const v1::Host&)>& use) {
+  constexpr size_t kAtOnce = 1000;
+  RowFilter filter;
+  for (int pass = 0; pass < 2; ++pass) {
+    std::string cursor;
+    Micros newest = 0;
+    do {
+      QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List("host", filter, kAtOnce, cursor));
+      for (const auto& row : page.rows) {
+        newest = std::max(newest, row.time);
+        v1::Host host;
+        if (host.ParseFromString(row.message)) use(host);
+      }
+      cursor = page.next_cursor;
+    } while (!cursor.empty());
+    filter.since = newest;
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace quell::operators

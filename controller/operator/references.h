@@ -1,6 +1,7 @@
 // What people type for an incident or a command, resolved in one place: `#417`, `417`, `last`, an id or any
 // unique prefix of one, "" for the only open one; `417.2`, `C-58`. NotFound says what there is instead.
 #pragma once
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -19,5 +20,8 @@ bool LooksLikeCommand(std::string_view text);
 absl::StatusOr<v1::Incident> ParseIncident(const engine::ProjectionRow& row);
 absl::StatusOr<v1::CommandEntry> ParseCommand(const engine::ProjectionRow& row);
 absl::StatusOr<v1::Plan> ParsePlan(const engine::ProjectionRow& row);
+
+// Every host, revoked ones too, and some of them twice. The store's error when a page can't be had.
+absl::Status EachHost(OperatorBackend& backend, const std::function<void(const v1::Host&)>& use);
 
 }  // namespace quell::operators

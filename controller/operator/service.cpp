@@ -23,7 +23,6 @@ namespace {
 constexpr absl::Duration kActTime = absl::Seconds(10);
 constexpr size_t kLongestTitle = 200;
 constexpr size_t kLongestText = 4000;
-constexpr size_t kHostsAtOnce = 1000;
 constexpr Micros kLongestTime = 3660 * kDay;  // of a hold, a change or a token
 constexpr size_t kLongestExpression = 16 << 10;
 constexpr char kSocket[] = "socket";  // how a caller of the controller's own host comes
@@ -297,7 +296,7 @@ absl::Status OperatorService::FillTargets(const v1::RunRequest& in, v1::RunAct* 
     return absl::InvalidArgumentError("name the hosts: --host H[,H], --service S or -l key=value");
   std::map<std::string, std::string> ids;  // by name
   const auto catalogue = backend_.Catalogue();
-  QUELL_RETURN_IF_ERROR(EachHost([&](const v1::Host& host) {
+  QUELL_RETURN_IF_ERROR(EachHost(backend_, [&](const v1::Host& host) {
     if (!host.revoked() && HasLabels(host, in.labels()) && HasService(host, in.service(), catalogue.get()))
       ids[host.name()] = host.id();
   }));
@@ -460,31 +459,10 @@ grpc::Status OperatorService::FinishChange(Context* c, const v1::ChangeFinish* i
 
 // ---- who belongs to the fleet
 
-// Page by page, and then once more those that have changed since the first page: a host that is heard of
-// meanwhile moves to the front, past the place that has been reached.
-absl::Status OperatorService::EachHost(const std::function<void(const v1::Host&)>& use) {
-  RowFilter filter;
-  for (int pass = 0; pass < 2; ++pass) {
-    std::string cursor;
-    Micros newest = 0;
-    do {
-      QUELL_ASSIGN_OR_RETURN(const RowPage page, backend_.List("host", filter, kHostsAtOnce, cursor));
-      for (const auto& row : page.rows) {
-        newest = std::max(newest, row.time);
-        v1::Host host;
-        if (host.ParseFromString(row.message)) use(host);
-      }
-      cursor = page.next_cursor;
-    } while (!cursor.empty());
-    filter.since = newest;
-  }
-  return absl::OkStatus();
-}
-
 // The one in force, else the one that is revoked.
 absl::StatusOr<v1::Host> OperatorService::FindHost(const std::string& name) {
   std::optional<v1::Host> found;
-  QUELL_RETURN_IF_ERROR(EachHost([&](const v1::Host& host) {
+  QUELL_RETURN_IF_ERROR(EachHost(backend_, [&](const v1::Host& host) {
     if ((host.name() == name || host.id() == name) && (!found || found->revoked())) found = host;
   }));
   if (!found) return absl::NotFoundError(absl::StrCat("there is no host ", name));

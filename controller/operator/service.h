@@ -81,7 +81,6 @@ class OperatorService final : public v1::Operator::Service {
   absl::StatusOr<Decided> FillDecision(const v1::CommandAct& in, v1::CommandAct* out);
   absl::Status FillApproval(const Caller& caller, const v1::CommandAct& in, const Decided& about,
                             v1::CommandAct* out);
-  absl::Status EachHost(const std::function<void(const v1::Host&)>& use);
   absl::StatusOr<v1::Host> FindHost(const std::string& name);
   absl::Status FillAgent(const v1::AgentAct& in, v1::AgentAct* out);
   absl::StatusOr<Json> Entity(const engine::Answer& answer);

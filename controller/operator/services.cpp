@@ -12,30 +12,21 @@
 namespace quell::operators {
 namespace {
 
-constexpr size_t kRowsAtATime = 1'000;
-constexpr size_t kMostHosts = 10'000;
 constexpr size_t kMostIncidents = 1'000;
 
 using SeenByName = std::map<std::string, catalogue::SeenHost, std::less<>>;
 
 absl::Status SeeHosts(OperatorBackend& backend, SeenByName& hosts) {
-  std::string cursor;
-  do {
-    QUELL_ASSIGN_OR_RETURN(const RowPage page, backend.List("host", RowFilter{}, kRowsAtATime, cursor));
-    for (const auto& row : page.rows) {
-      v1::Host host;
-      if (!host.ParseFromString(row.message) || host.revoked()) continue;
-      catalogue::SeenHost& seen = hosts[host.name()];
-      seen.name = host.name();
-      seen.labels = {host.labels().begin(), host.labels().end()};
-      for (const std::string& app : host.apps()) {
-        if (const size_t slash = app.find('/'); slash != std::string::npos)
-          seen.apps.emplace(app.substr(0, slash), app.substr(slash + 1));
-      }
+  return EachHost(backend, [&](const v1::Host& host) {
+    if (host.revoked()) return;
+    catalogue::SeenHost& seen = hosts[host.name()];
+    seen.name = host.name();
+    seen.labels = {host.labels().begin(), host.labels().end()};
+    for (const std::string& app : host.apps()) {
+      if (const size_t slash = app.find('/'); slash != std::string::npos)
+        seen.apps.emplace(app.substr(0, slash), app.substr(slash + 1));
     }
-    cursor = page.next_cursor;
-  } while (!cursor.empty() && hosts.size() < kMostHosts);
-  return absl::OkStatus();
+  });
 }
 
 // Calls `see` with the host and the labels of each element of a query over all series.
