@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <sys/socket.h>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "common/base/disk.h"
 #include "common/base/file.h"
 #include "common/metrics/metrics.h"
@@ -19,6 +21,26 @@ using test::WaitFor;
 using testing::HasSubstr;
 
 const std::string kRoot = std::string(QUELL_SOURCE_DIR) + "/tests/fixtures/proc-small";
+
+// Set by the test while the collector's own thread reads it.
+class SharedClock final : public Clock {
+ public:
+  Micros Wall() override { return Read(&Clock::Wall); }
+  Micros Monotonic() override { return Read(&Clock::Monotonic); }
+  Micros Boot() override { return Read(&Clock::Boot); }
+  void Advance(Micros d) {
+    absl::MutexLock lock(&mutex_);
+    clock_.Advance(d);
+  }
+
+ private:
+  Micros Read(Micros (Clock::*which)()) {
+    absl::MutexLock lock(&mutex_);
+    return (clock_.*which)();
+  }
+  absl::Mutex mutex_;
+  FakeClock clock_ ABSL_GUARDED_BY(mutex_);
+};
 
 class Pm2CollectorTest : public testing::Test {
  protected:
@@ -70,7 +92,7 @@ class Pm2CollectorTest : public testing::Test {
     });
   }
 
-  FakeClock clock_;
+  SharedClock clock_;
   RecordingSink sink_;
   Pm2Collector collector_{kRoot, {"deploy"}, kSecond, clock_, sink_};
   UniqueFd reader_;
